@@ -1,0 +1,1 @@
+//! nsq-http-api
