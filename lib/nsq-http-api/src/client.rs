@@ -1,0 +1,215 @@
+//! One request: bounded in time and size, its failure told with address and code.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::{Method, Request, StatusCode, Uri};
+use hyper_util::client::legacy::Client as PooledClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde::de::DeserializeOwned;
+
+use crate::{Error, ErrorBody, ErrorKind, Nsqd, Nsqlookupd};
+
+/// Idle connections kept per server; one is enough for a poller, more only help bursts.
+const MAX_IDLE_PER_HOST: usize = 2;
+
+/// Bounds of every request. The defaults are NSQ's `http-client-*` defaults.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// For the TCP connection alone.
+    pub connect_timeout: Duration,
+    /// For the whole request, connecting included.
+    pub request_timeout: Duration,
+    /// Largest answer accepted.
+    pub max_response_bytes: usize,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(2),
+            request_timeout: Duration::from_secs(5),
+            max_response_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// Asks nsqd and nsqlookupd over HTTP. Cheap to clone; clones share idle connections.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: PooledClient<HttpConnector, Full<Bytes>>,
+    options: ClientOptions,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new(ClientOptions::default())
+    }
+}
+
+impl Client {
+    /// A client with these bounds. Must be used within a Tokio runtime.
+    #[must_use]
+    pub fn new(options: ClientOptions) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(options.connect_timeout));
+        connector.set_nodelay(true);
+        let http = PooledClient::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
+            .build(connector);
+        Self { http, options }
+    }
+
+    /// The API of the nsqd at `address` (`host:port` of its HTTP listener).
+    #[must_use]
+    pub fn nsqd<'a>(&'a self, address: &'a str) -> Nsqd<'a> {
+        Nsqd {
+            server: Server {
+                client: self,
+                address,
+            },
+        }
+    }
+
+    /// The API of the nsqlookupd at `address` (`host:port` of its HTTP listener).
+    #[must_use]
+    pub fn nsqlookupd<'a>(&'a self, address: &'a str) -> Nsqlookupd<'a> {
+        Nsqlookupd {
+            server: Server {
+                client: self,
+                address,
+            },
+        }
+    }
+}
+
+/// A client and whom it asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Server<'a> {
+    client: &'a Client,
+    address: &'a str,
+}
+
+impl Server<'_> {
+    /// GET, with a JSON answer.
+    pub(crate) async fn get_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, Error> {
+        let target = target(path, query);
+        let body = self.send(Method::GET, &target, Bytes::new()).await?;
+        serde_json::from_slice(&body)
+            .map_err(|err| self.error(&Method::GET, &target, ErrorKind::Body(err.to_string())))
+    }
+
+    /// GET, with whatever body as the answer.
+    pub(crate) async fn get(&self, path: &str) -> Result<Bytes, Error> {
+        self.send(Method::GET, path, Bytes::new()).await
+    }
+
+    /// POST; NSQ answers nothing or `OK`, so only failure tells something.
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<(), Error> {
+        self.send(Method::POST, &target(path, query), body)
+            .await
+            .map(drop)
+    }
+
+    async fn send(&self, method: Method, target: &str, body: Bytes) -> Result<Bytes, Error> {
+        let limit = self.client.options.request_timeout;
+        let answer = match tokio::time::timeout(limit, self.exchange(&method, target, body)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ErrorKind::TimedOut(limit)),
+        };
+        answer.map_err(|kind| self.error(&method, target, kind))
+    }
+
+    async fn exchange(
+        &self,
+        method: &Method,
+        target: &str,
+        body: Bytes,
+    ) -> Result<Bytes, ErrorKind> {
+        let uri: Uri = format!("http://{}{target}", self.address)
+            .parse()
+            .map_err(|err| ErrorKind::Address(format!("{err}")))?;
+        let request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header("Accept", "application/vnd.nsq; version=1.0")
+            .body(Full::new(body))
+            .map_err(|err| ErrorKind::Address(err.to_string()))?;
+        let answer = self
+            .client
+            .http
+            .request(request)
+            .await
+            .map_err(|err| transport(&err))?;
+        let status = answer.status();
+        let max = self.client.options.max_response_bytes;
+        let body = match Limited::new(answer.into_body(), max).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(err) if err.is::<LengthLimitError>() => return Err(ErrorKind::TooLarge(max)),
+            Err(err) => return Err(transport(err.as_ref())),
+        };
+        if status == StatusCode::OK {
+            Ok(body)
+        } else {
+            Err(refusal(status, &body))
+        }
+    }
+
+    fn error(&self, method: &Method, target: &str, kind: ErrorKind) -> Error {
+        Error {
+            address: self.address.to_owned(),
+            request: format!("{method} {target}"),
+            kind,
+        }
+    }
+}
+
+fn target(path: &str, query: &[(&str, &str)]) -> String {
+    if query.is_empty() {
+        return path.to_owned();
+    }
+    let query = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(query)
+        .finish();
+    format!("{path}?{query}")
+}
+
+fn refusal(status: StatusCode, body: &[u8]) -> ErrorKind {
+    // nsqd's /ping is the one that refuses in plain text: "NOK - <why>".
+    let code = match serde_json::from_slice::<ErrorBody>(body) {
+        Ok(body) => body.message,
+        Err(_) => String::from_utf8_lossy(&body[..body.len().min(256)])
+            .trim()
+            .to_owned(),
+    };
+    ErrorKind::Status {
+        status: status.as_u16(),
+        code,
+    }
+}
+
+/// hyper says "client error (Connect)"; the sentence people need is further down the chain.
+fn transport(err: &(dyn StdError + 'static)) -> ErrorKind {
+    let mut text = err.to_string();
+    let mut next = err.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    ErrorKind::Transport(text)
+}
