@@ -1,1 +1,23 @@
-//! nsq-daemon
+//! What every daemon has around its heart.
+//!
+//! - [`options`]: one table per daemon; Go-style flags, NSQ's config file, usage text.
+//! - [`log`]: NSQ's log lines on stderr, level changeable at run time.
+//! - [`listen`]: TCP and unix-socket listeners behind one type.
+//! - [`http`]: NSQ's HTTP conventions: JSON errors, 405 with `Allow`, redirects, and a bounded server.
+//! - [`shutdown`], [`identity`], [`version`], [`go_duration`]: the small rest.
+
+mod command_line;
+mod config_file;
+pub mod go_duration;
+pub mod http;
+pub mod identity;
+pub mod listen;
+pub mod log;
+pub mod options;
+pub mod shutdown;
+mod stop;
+mod usage;
+pub mod value;
+pub mod version;
+
+pub use stop::Stop;

@@ -1,0 +1,14 @@
+//! NSQ's HTTP conventions, shared by every daemon.
+//!
+//! An [`Api`] is a table of routes. Around its handlers: 404 and 405 with JSON bodies, `Allow`, HEAD
+//! refused, a trailing slash redirected, one log line per request. [`serve`] runs it on a listener.
+
+mod answer;
+mod api;
+mod params;
+mod serve;
+
+pub use answer::{Answer, ApiError};
+pub use api::Api;
+pub use params::Params;
+pub use serve::{RemoteAddress, serve};
