@@ -1,0 +1,304 @@
+use crate::Host;
+use crate::channel::Waiting;
+use crate::consumer::{Consumer, ConsumerId};
+use crate::lane::LaneKind;
+use crate::topic::{Effects, Topic};
+
+/// A message on its way to a consumer.
+pub struct Delivery<'a, C> {
+    pub id: u64,
+    pub timestamp: i64,
+    /// This delivery included.
+    pub attempts: u16,
+    pub chunk: &'a C,
+    pub offset: u32,
+    pub len: u32,
+}
+
+/// What a pull came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Pulled<P> {
+    /// So many messages; 0 = nothing for now, the consumer will be woken (or has no room).
+    Messages(u32),
+    /// The next one lies on disk: read the page, give it to `page_in`, pull again.
+    NeedsPage { page: P, pos: u64 },
+}
+
+/// A body on its entry: nothing is there because a damaged journal lost it.
+pub(crate) const MISSING: u32 = u32::MAX;
+
+impl<H: Host> Topic<H> {
+    /// What the channel could deliver now.
+    pub(crate) fn available(&self, index: usize) -> u64 {
+        let Some(channel) = self.channels[index].as_ref() else {
+            return 0;
+        };
+        if channel.paused {
+            return 0;
+        }
+        let limit = self.distributed.min(self.visible[0].below);
+        let fresh = limit.saturating_sub(channel.cursor);
+        fresh + channel.requeued.len() as u64
+    }
+
+    /// The consumer's connection has room for `max_bytes`: takes messages and hands each to
+    /// `sink`. `committed`: how far the journal is kept; nothing beyond is delivered.
+    ///
+    /// One pull takes at most its share of what waits, so that few messages go round all
+    /// consumers that are ready; whoever leaves some behind wakes the next.
+    pub fn pull(
+        &mut self,
+        now: i64,
+        id: ConsumerId,
+        committed: u64,
+        max_bytes: usize,
+        effects: &mut Effects<H>,
+        mut sink: impl FnMut(Delivery<'_, H::Chunk>),
+    ) -> Pulled<H::Page> {
+        self.visible
+            .iter_mut()
+            .for_each(|lane| lane.advance(committed));
+        self.change_consumer(id, |consumer| consumer.parked = false);
+        let Some(consumer) = self.consumers.get(id) else {
+            return Pulled::Messages(0);
+        };
+        let (index, room) = (consumer.channel, consumer.room());
+        let available = self.available(index);
+        if room == 0 || available == 0 {
+            if room > 0 {
+                self.park(index, id);
+            }
+            return Pulled::Messages(0);
+        }
+        let ready = self.channels[index]
+            .as_ref()
+            .map_or(1, |channel| channel.ready);
+        let share = available.div_ceil(u64::from(ready.max(1)));
+        let most = u64::from(room).min(share) as u32;
+        let (mut taken, mut bytes) = (0u32, 0usize);
+        while taken < most && (bytes < max_bytes || taken == 0) {
+            match self.take_one(now, id, index, &mut sink) {
+                Taken::Delivered(len) => {
+                    taken += 1;
+                    bytes += len as usize + 34;
+                }
+                Taken::Dropped => {}
+                Taken::Nothing => break,
+                Taken::Page(..) if taken > 0 => break,
+                Taken::Page(page, pos) => return Pulled::NeedsPage { page, pos },
+            }
+        }
+        self.after_pull(index, id, taken, effects);
+        Pulled::Messages(taken)
+    }
+
+    /// The consumer was woken but cannot take anything: the next one may.
+    pub fn decline(&mut self, id: ConsumerId, effects: &mut Effects<H>) {
+        let Some(index) = self.consumers.get(id).map(|consumer| consumer.channel) else {
+            return;
+        };
+        if self.available(index) > 0 {
+            self.wake_one(index, effects);
+        }
+    }
+
+    fn after_pull(&mut self, index: usize, id: ConsumerId, taken: u32, effects: &mut Effects<H>) {
+        if taken > 0 {
+            self.note_deadline(index);
+            self.mark_dirty(index);
+        }
+        let left = self.available(index);
+        let room = self.consumers.get(id).map_or(0, Consumer::room);
+        let Some(channel) = self.channels[index].as_mut() else {
+            return;
+        };
+        let scarce = left < u64::from(channel.ready);
+        if room > 0 && (left == 0 || (scarce && !channel.parked.is_empty())) {
+            self.park(index, id);
+        }
+        if left > 0 {
+            self.wake_one(index, effects);
+        }
+    }
+
+    /// One message to the consumer: requeued and fresh ones in turn, when both wait.
+    fn take_one(
+        &mut self,
+        now: i64,
+        id: ConsumerId,
+        index: usize,
+        sink: &mut impl FnMut(Delivery<'_, H::Chunk>),
+    ) -> Taken<H::Page> {
+        let limit = self.distributed.min(self.visible[0].below);
+        let Some(channel) = self.channels[index].as_mut() else {
+            return Taken::Nothing;
+        };
+        let requeued = channel.requeued.front().copied();
+        let requeued =
+            requeued.filter(|item| item.pos < self.visible[LaneKind::of(item.pos) as usize].below);
+        let fresh = channel.cursor < limit;
+        let item = match requeued {
+            Some(item) if !fresh || channel.requeued_next => item,
+            _ if fresh => Waiting {
+                pos: channel.cursor,
+                attempts: 0,
+            },
+            _ => return Taken::Nothing,
+        };
+        let from_requeued = requeued == Some(item);
+        let kind = LaneKind::of(item.pos);
+        let lane = &mut self.lanes[kind as usize];
+        let Some(at) = lane.index_of_pos(item.pos) else {
+            return Taken::Nothing;
+        };
+        let block = &lane.blocks[at];
+        let (entry, content) = match (&block.content, &block.page) {
+            (Some(content), _) => {
+                let entry = content.entries.get((item.pos - block.first_pos) as usize);
+                (entry.copied(), content)
+            }
+            (None, Some(page)) => return Taken::Page(page.clone(), item.pos),
+            (None, None) => return Taken::Nothing,
+        };
+        let message_id = block.first_id + (item.pos - block.first_pos);
+        let last_of_block = item.pos + 1 == block.end_pos();
+        let Some(consumer) = self.consumers.get_mut(id) else {
+            return Taken::Nothing;
+        };
+        let entry = entry.filter(|entry| entry.chunk != MISSING);
+        self.lost_count += u64::from(entry.is_none());
+        let wanted = entry.filter(|_| consumer.samples());
+        let taken = match wanted {
+            Some(entry) => {
+                let attempts = item.attempts.saturating_add(1);
+                sink(Delivery {
+                    id: message_id,
+                    timestamp: entry.timestamp,
+                    attempts,
+                    chunk: &content.chunks[entry.chunk as usize],
+                    offset: entry.offset,
+                    len: entry.len,
+                });
+                let timeout = consumer.spec.msg_timeout;
+                channel
+                    .in_flight
+                    .insert(item.pos, attempts, id, now, timeout);
+                consumer.in_flight += 1;
+                consumer.message_count += 1;
+                if consumer.room() == 0 && consumer.counted {
+                    consumer.counted = false;
+                    channel.ready -= 1;
+                }
+                Taken::Delivered(entry.len)
+            }
+            None => {
+                lane.settle(item.pos);
+                if self.options.journalled && !channel.ephemeral {
+                    channel.log.finish(message_id);
+                }
+                Taken::Dropped
+            }
+        };
+        channel.requeued_next = !from_requeued;
+        if from_requeued {
+            channel.requeued.pop_front();
+        } else {
+            channel.cursor += 1;
+            if last_of_block {
+                self.forget_read_block(item.pos);
+            }
+        }
+        taken
+    }
+
+    /// Parks a consumer: the next message wakes the one that waits longest.
+    fn park(&mut self, index: usize, id: ConsumerId) {
+        let Some(channel) = self.channels[index].as_mut() else {
+            return;
+        };
+        if let Some(consumer) = self.consumers.get_mut(id)
+            && !consumer.parked
+        {
+            consumer.parked = true;
+            channel.parked.push_back(id);
+        }
+        if !channel.listed {
+            channel.listed = true;
+            self.waiting.push(index);
+        }
+    }
+
+    /// Wakes one parked consumer of each channel that has any.
+    pub(crate) fn wake_parked(&mut self, effects: &mut Effects<H>) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.retain(|&index| {
+            self.wake_one(index, effects);
+            let channel = self.channels[index].as_mut();
+            channel.is_some_and(|channel| {
+                channel.listed = !channel.parked.is_empty();
+                channel.listed
+            })
+        });
+        waiting.append(&mut self.waiting);
+        self.waiting = waiting;
+    }
+
+    pub(crate) fn wake_one(&mut self, index: usize, effects: &mut Effects<H>) {
+        let Some(channel) = self.channels[index].as_mut() else {
+            return;
+        };
+        if channel.paused {
+            return;
+        }
+        while let Some(id) = channel.parked.pop_front() {
+            if let Some(consumer) = self.consumers.get_mut(id)
+                && std::mem::take(&mut consumer.parked)
+            {
+                effects.wake.push(consumer.spec.waker.clone());
+                return;
+            }
+        }
+    }
+
+    /// Changes a consumer and keeps its channel's count of ready ones right.
+    pub(crate) fn change_consumer(
+        &mut self,
+        id: ConsumerId,
+        change: impl FnOnce(&mut Consumer<H>),
+    ) {
+        let Some(consumer) = self.consumers.get_mut(id) else {
+            return;
+        };
+        change(consumer);
+        let ready = consumer.room() > 0;
+        if ready == consumer.counted {
+            return;
+        }
+        consumer.counted = ready;
+        if let Some(channel) = self.channels[consumer.channel].as_mut() {
+            match ready {
+                true => channel.ready += 1,
+                false => channel.ready -= 1,
+            }
+        }
+    }
+
+    /// RDY: how many messages the consumer takes at a time.
+    pub fn set_ready(&mut self, id: ConsumerId, count: u32) {
+        self.change_consumer(id, |consumer| consumer.ready_count = count);
+    }
+
+    /// CLS: the consumer takes no more.
+    pub fn close(&mut self, id: ConsumerId, effects: &mut Effects<H>) {
+        self.change_consumer(id, |consumer| consumer.closing = true);
+        self.decline(id, effects);
+    }
+}
+
+enum Taken<P> {
+    Delivered(u32),
+    /// Sampled away, or lost.
+    Dropped,
+    Nothing,
+    Page(P, u64),
+}

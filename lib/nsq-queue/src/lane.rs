@@ -1,0 +1,221 @@
+use std::collections::VecDeque;
+
+use crate::Host;
+use crate::block::{Block, Content, Entry};
+
+/// The lanes of a topic. A position names its lane in the top bits, so positions of different
+/// lanes never clash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LaneKind {
+    /// Messages in the order of their publishing; the channels' cursors run here.
+    Fifo = 0,
+    /// Messages published with a delay; each channel has them as exceptions from the start.
+    Deferred = 1,
+}
+
+const LANE_SHIFT: u32 = 62;
+
+impl LaneKind {
+    pub(crate) fn of(pos: u64) -> Self {
+        match pos >> LANE_SHIFT {
+            0 => Self::Fifo,
+            _ => Self::Deferred,
+        }
+    }
+
+    fn first_pos(self) -> u64 {
+        (self as u64) << LANE_SHIFT
+    }
+}
+
+/// Blocks in rising order of position and id. Dead ones are taken out when they outnumber the
+/// others or stand in front.
+pub(crate) struct Lane<H: Host> {
+    pub blocks: VecDeque<Block<H>>,
+    pub next_pos: u64,
+    pub resident_bytes: u64,
+    dead: usize,
+    /// Pages of dead blocks, for the host to release.
+    pub released: Vec<H::Page>,
+    spare: Option<Vec<Entry>>,
+}
+
+impl<H: Host> Lane<H> {
+    pub(crate) fn new(kind: LaneKind) -> Self {
+        Self {
+            blocks: VecDeque::new(),
+            next_pos: kind.first_pos(),
+            resident_bytes: 0,
+            dead: 0,
+            released: Vec::new(),
+            spare: None,
+        }
+    }
+
+    /// Appends one message which `live` holders wait for; returns its position.
+    #[inline]
+    pub(crate) fn append(&mut self, id: u64, entry: Entry, chunk: &H::Chunk, live: u64) -> u64 {
+        let fits = self.blocks.back().is_some_and(|block| {
+            !block.is_full() && block.end_id() == id && block.live > 0 && block.content.is_some()
+        });
+        if !fits {
+            let entries = self.spare.take().unwrap_or_default();
+            self.blocks.push_back(Block {
+                first_id: id,
+                first_pos: self.next_pos,
+                count: 0,
+                bytes: 0,
+                live: 0,
+                content: Some(Content {
+                    entries,
+                    chunks: Vec::with_capacity(1),
+                }),
+                page: None,
+            });
+        }
+        let pos = self.next_pos;
+        self.next_pos += 1;
+        self.resident_bytes += u64::from(entry.len);
+        if let Some(block) = self.blocks.back_mut() {
+            block.push(entry, chunk);
+            block.live += live;
+        }
+        pos
+    }
+
+    #[inline]
+    pub(crate) fn index_of_pos(&self, pos: u64) -> Option<usize> {
+        let front = self.blocks.front()?;
+        if pos >= front.first_pos && pos < front.end_pos() {
+            return Some(0);
+        }
+        let index = self.blocks.partition_point(|block| block.end_pos() <= pos);
+        let block = self.blocks.get(index)?;
+        (block.first_pos <= pos).then_some(index)
+    }
+
+    /// The first block that ends behind `pos`.
+    pub(crate) fn index_from_pos(&self, pos: u64) -> usize {
+        match self.blocks.front() {
+            Some(front) if pos < front.end_pos() => 0,
+            _ => self.blocks.partition_point(|block| block.end_pos() <= pos),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn pos_of_id(&self, id: u64) -> Option<u64> {
+        let at = |block: &Block<H>| block.first_pos + (id - block.first_id);
+        let front = self.blocks.front()?;
+        if id >= front.first_id && id < front.end_id() {
+            return Some(at(front));
+        }
+        let index = self.blocks.partition_point(|block| block.end_id() <= id);
+        let block = self.blocks.get(index)?;
+        (block.first_id <= id).then(|| at(block))
+    }
+
+    /// The first position whose id is not below `id`.
+    pub(crate) fn pos_from_id(&self, id: u64) -> u64 {
+        let index = self.blocks.partition_point(|block| block.end_id() <= id);
+        match self.blocks.get(index) {
+            None => self.next_pos,
+            Some(block) if block.first_id >= id => block.first_pos,
+            Some(block) => block.first_pos + (id - block.first_id),
+        }
+    }
+
+    pub(crate) fn id_of_pos(&self, pos: u64) -> Option<u64> {
+        let block = self.blocks.get(self.index_of_pos(pos)?)?;
+        Some(block.first_id + (pos - block.first_pos))
+    }
+
+    /// The highest id below `pos` that is still in a block.
+    pub(crate) fn id_before(&self, pos: u64) -> Option<u64> {
+        let index = self.blocks.partition_point(|block| block.first_pos < pos);
+        let block = self.blocks.get(index.checked_sub(1)?)?;
+        Some(block.first_id + (pos.min(block.end_pos()) - block.first_pos) - 1)
+    }
+
+    /// One holder of the message at `pos` is done with it.
+    #[inline]
+    pub(crate) fn settle(&mut self, pos: u64) {
+        if let Some(index) = self.index_of_pos(pos) {
+            self.settle_block(index, 1);
+        }
+    }
+
+    /// One holder is done with all of `from..to`.
+    pub(crate) fn settle_range(&mut self, from: u64, to: u64) {
+        self.change_range(from, to, |block, n| {
+            block.live = block.live.saturating_sub(n)
+        });
+        self.bury_range(from, to);
+    }
+
+    /// All of `from..to` go from the topic to `holders` channels.
+    pub(crate) fn distribute(&mut self, from: u64, to: u64, holders: u64) {
+        self.change_range(from, to, |block, n| {
+            block.live = (block.live + n * holders).saturating_sub(n);
+        });
+        self.bury_range(from, to);
+    }
+
+    fn change_range(&mut self, from: u64, to: u64, change: impl Fn(&mut Block<H>, u64)) {
+        let start = self.index_from_pos(from);
+        for block in self.blocks.range_mut(start..) {
+            let (low, high) = (block.first_pos.max(from), block.end_pos().min(to));
+            if low >= high {
+                break;
+            }
+            change(block, high - low);
+        }
+    }
+
+    fn bury_range(&mut self, from: u64, to: u64) {
+        let mut index = self.index_from_pos(from);
+        while index < self.blocks.len() && self.blocks[index].first_pos < to {
+            if self.blocks[index].live == 0 {
+                self.bury(index);
+            }
+            index += 1;
+        }
+        self.sweep();
+    }
+
+    fn settle_block(&mut self, index: usize, pairs: u64) {
+        let block = &mut self.blocks[index];
+        block.live = block.live.saturating_sub(pairs);
+        if block.live == 0 {
+            self.bury(index);
+            self.sweep();
+        }
+    }
+
+    /// A block nobody waits for gives back its memory and its page at once.
+    fn bury(&mut self, index: usize) {
+        let block = &mut self.blocks[index];
+        if let Some(content) = block.content.take() {
+            self.resident_bytes -= block.bytes;
+            let mut entries = content.entries;
+            entries.clear();
+            if self.spare.is_none() {
+                self.spare = Some(entries);
+            }
+            self.dead += 1;
+        } else if block.page.is_some() {
+            self.dead += 1;
+        }
+        self.released.extend(block.page.take());
+    }
+
+    fn sweep(&mut self) {
+        while self.blocks.front().is_some_and(|block| block.live == 0) {
+            self.blocks.pop_front();
+            self.dead = self.dead.saturating_sub(1);
+        }
+        if self.dead > 32 && self.dead * 2 > self.blocks.len() {
+            self.blocks.retain(|block| block.live > 0);
+            self.dead = 0;
+        }
+    }
+}

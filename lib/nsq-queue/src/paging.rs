@@ -1,0 +1,166 @@
+use crate::Host;
+use crate::block::{Content, Entry};
+use crate::lane::LaneKind;
+use crate::topic::Topic;
+
+/// Blocks this close before a cursor that is read stay in memory.
+const KEPT_AHEAD: u64 = 4;
+/// How many blocks one search for something to page out looks at.
+const SEARCHED: usize = 256;
+
+/// A block to be written out: its messages and the memory they lie in.
+pub struct PageOut<C> {
+    pub first_pos: u64,
+    pub first_id: u64,
+    /// (timestamp, offset, length, index of the chunk).
+    pub messages: Vec<(i64, u32, u32, u32)>,
+    pub chunks: Vec<C>,
+}
+
+/// A block read back: its messages lie in one chunk.
+pub struct Paged<C> {
+    pub chunk: C,
+    /// (timestamp, offset, length).
+    pub messages: Vec<(i64, u32, u32)>,
+}
+
+impl<H: Host> Topic<H> {
+    /// Bytes of bodies that this topic keeps in memory.
+    pub fn resident_bytes(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.resident_bytes).sum()
+    }
+
+    /// The next block that may leave memory: closed, unpaged, and not about to be read.
+    pub fn next_page_out(&mut self) -> Option<PageOut<H::Chunk>> {
+        let hot = self.hot_ranges();
+        for kind in [LaneKind::Fifo, LaneKind::Deferred] {
+            let hint = match kind {
+                LaneKind::Fifo => self.page_hint,
+                LaneKind::Deferred => 0,
+            };
+            let lane = &self.lanes[kind as usize];
+            let start = lane.index_from_pos(hint);
+            let last = lane.blocks.len().saturating_sub(1);
+            for block in lane.blocks.range(start.min(last)..last).take(SEARCHED) {
+                let read =
+                    |range: &(u64, u64)| block.first_pos < range.1 && block.end_pos() > range.0;
+                if block.page.is_some() || block.live == 0 || hot.iter().any(read) {
+                    continue;
+                }
+                if kind == LaneKind::Fifo {
+                    self.page_hint = block.first_pos;
+                }
+                let content = block.content.as_ref()?;
+                let messages = content.entries.iter();
+                return Some(PageOut {
+                    first_pos: block.first_pos,
+                    first_id: block.first_id,
+                    messages: messages
+                        .map(|e| (e.timestamp, e.offset, e.len, e.chunk))
+                        .collect(),
+                    chunks: content.chunks.clone(),
+                });
+            }
+        }
+        None
+    }
+
+    /// Positions around the cursors of channels that are being read.
+    fn hot_ranges(&self) -> Vec<(u64, u64)> {
+        let read = self.channels.iter().flatten();
+        let read = read.filter(|channel| !channel.consumers.is_empty() && !channel.paused);
+        let fifo = &self.lanes[0];
+        read.map(|channel| {
+            let at = fifo.index_from_pos(channel.cursor);
+            let ahead = (at + KEPT_AHEAD as usize).min(fifo.blocks.len());
+            let end = fifo.blocks.get(ahead.wrapping_sub(1));
+            (
+                channel.cursor,
+                end.map_or(channel.cursor, |block| block.end_pos()),
+            )
+        })
+        .collect()
+    }
+
+    /// The block at `first_pos` is on disk now. Gives the page back if nobody needs it any more.
+    pub fn paged_out(&mut self, first_pos: u64, page: H::Page) -> Option<H::Page> {
+        let lane = &mut self.lanes[LaneKind::of(first_pos) as usize];
+        let block = lane.index_of_pos(first_pos).map(|at| &mut lane.blocks[at]);
+        let Some(block) = block.filter(|block| block.live > 0 && block.page.is_none()) else {
+            return Some(page);
+        };
+        block.page = Some(page);
+        if block.content.take().is_some() {
+            lane.resident_bytes -= block.bytes;
+        }
+        None
+    }
+
+    /// Drops from memory what also lies on disk and is not about to be read.
+    pub fn evict(&mut self) {
+        let hot = self.hot_ranges();
+        for lane in &mut self.lanes {
+            for block in lane.blocks.iter_mut().filter(|block| block.page.is_some()) {
+                let read =
+                    |range: &(u64, u64)| block.first_pos < range.1 && block.end_pos() > range.0;
+                if !hot.iter().any(read) && block.content.take().is_some() {
+                    lane.resident_bytes -= block.bytes;
+                }
+            }
+        }
+    }
+
+    /// Puts a block that was read from its page back into memory.
+    pub fn page_in(&mut self, pos: u64, paged: Paged<H::Chunk>) {
+        let lane = &mut self.lanes[LaneKind::of(pos) as usize];
+        let Some(at) = lane.index_of_pos(pos) else {
+            return;
+        };
+        let block = &mut lane.blocks[at];
+        if block.content.is_some() || paged.messages.len() != block.count as usize {
+            return;
+        }
+        let messages = paged.messages.into_iter();
+        block.content = Some(Content {
+            entries: messages
+                .map(|(timestamp, offset, len)| Entry {
+                    timestamp,
+                    offset,
+                    len,
+                    chunk: 0,
+                })
+                .collect(),
+            chunks: vec![paged.chunk],
+        });
+        lane.resident_bytes += block.bytes;
+    }
+
+    /// The page behind the block at `pos`, if it is not in memory: what to read ahead.
+    pub fn page_after(&self, pos: u64) -> Option<(H::Page, u64)> {
+        let lane = &self.lanes[LaneKind::of(pos) as usize];
+        let next = lane.blocks.get(lane.index_of_pos(pos)? + 1)?;
+        let page = next.page.as_ref().filter(|_| next.content.is_none())?;
+        Some((page.clone(), next.first_pos))
+    }
+
+    /// A cursor has passed the last message of this block: if it also lies on disk and no
+    /// other channel is about to read it, it need not stay in memory.
+    pub(crate) fn forget_read_block(&mut self, pos: u64) {
+        let lane = &mut self.lanes[LaneKind::of(pos) as usize];
+        let Some(at) = lane.index_of_pos(pos) else {
+            return;
+        };
+        let block = &mut lane.blocks[at];
+        if block.page.is_none() {
+            return;
+        }
+        let (first, end) = (block.first_pos, block.end_pos());
+        let mut others = self.channels.iter().flatten();
+        if others.any(|other| (first..end).contains(&other.cursor)) {
+            return;
+        }
+        if block.content.take().is_some() {
+            lane.resident_bytes -= block.bytes;
+        }
+    }
+}

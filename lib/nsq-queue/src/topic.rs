@@ -1,0 +1,478 @@
+use std::collections::{BTreeSet, HashMap};
+
+use crate::Host;
+use crate::block::Entry;
+use crate::channel::{Channel, Deferred, Waiting};
+use crate::consumer::{Consumer, ConsumerId, ConsumerSpec, Consumers};
+use crate::lane::{Lane, LaneKind};
+
+/// A topic and its channels. Every method takes what it needs and says what must follow.
+pub struct Topic<H: Host> {
+    pub name: String,
+    /// Its number in the journal.
+    pub number: u32,
+    pub ephemeral: bool,
+    pub paused: bool,
+    pub(crate) options: TopicOptions,
+    pub(crate) lanes: [Lane<H>; 2],
+    pub(crate) visible: [Visible; 2],
+    /// FIFO positions below this have gone to the channels.
+    pub(crate) distributed: u64,
+    /// Deferred messages that no channel has got yet: (due, position).
+    pub(crate) held: Vec<(i64, u64)>,
+    pub(crate) channels: Vec<Option<Channel>>,
+    pub(crate) by_name: HashMap<String, usize>,
+    pub(crate) next_channel_number: u32,
+    pub(crate) consumers: Consumers<H>,
+    /// Channels in which a consumer is parked.
+    pub(crate) waiting: Vec<usize>,
+    pub(crate) timers: BTreeSet<(i64, usize)>,
+    /// Channels with something to journal.
+    pub(crate) dirty: Vec<usize>,
+    /// Where to look for the next block to page out.
+    pub(crate) page_hint: u64,
+    pub(crate) message_count: u64,
+    pub(crate) message_bytes: u64,
+    /// Messages that have gone to the channels; what a channel got is the difference.
+    pub(crate) distributed_count: u64,
+    /// Messages whose bodies a damaged journal has lost.
+    pub(crate) lost_count: u64,
+    /// Records are being replayed.
+    pub(crate) restoring: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct TopicOptions {
+    /// Finishes and requeues are logged for the journal.
+    pub journalled: bool,
+    /// Messages kept for an ephemeral topic or channel that nobody reads; more are dropped.
+    pub ephemeral_depth: u64,
+    /// TOUCH extends no further than this after the delivery, nanoseconds.
+    pub max_msg_timeout: i64,
+}
+
+/// How far one lane may be delivered: what is not yet kept (journal position above the
+/// committed one) waits.
+#[derive(Default)]
+pub(crate) struct Visible {
+    pub below: u64,
+    marks: std::collections::VecDeque<(u64, u64)>,
+}
+
+impl Visible {
+    /// Messages below `pos` may go out once the journal is committed through `at`.
+    fn note(&mut self, pos: u64, at: u64, committed: u64) {
+        self.advance(committed);
+        if at <= committed && self.marks.is_empty() {
+            self.below = pos;
+        } else {
+            self.marks.push_back((at, pos));
+        }
+    }
+
+    pub(crate) fn advance(&mut self, committed: u64) {
+        while let Some(&(at, pos)) = self.marks.front()
+            && at <= committed
+        {
+            self.below = pos;
+            self.marks.pop_front();
+        }
+    }
+}
+
+/// What must happen outside after a call.
+pub struct Effects<H: Host> {
+    /// Consumers that should pull, once what was just published is kept.
+    pub wake: Vec<H::Waker>,
+    /// Consumers whose channel is gone: hang up.
+    pub disconnect: Vec<H::Waker>,
+    /// Ephemeral channels that went with their last consumer: (name, number).
+    pub channels_gone: Vec<(String, u32)>,
+}
+
+impl<H: Host> Default for Effects<H> {
+    fn default() -> Self {
+        Self {
+            wake: Vec::new(),
+            disconnect: Vec::new(),
+            channels_gone: Vec::new(),
+        }
+    }
+}
+
+/// Messages published together: one journal record, one chunk, ids that rise by one.
+pub struct Run<'a, C> {
+    pub first_id: u64,
+    /// Nanoseconds since 1970.
+    pub timestamp: i64,
+    /// Not before this moment; 0 = at once.
+    pub due: i64,
+    pub chunk: &'a C,
+    /// Where the bodies begin in the chunk: each is its length (4 bytes), then its bytes.
+    pub bodies_at: u32,
+    /// (anything, length) of each body.
+    pub bodies: &'a [(u32, u32)],
+    /// Journal position that must be committed before delivery, 0 = none.
+    pub kept_at: u64,
+    /// Journal position that is committed now.
+    pub committed: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubscribeError {
+    NoSuchChannel,
+    TooManyConsumers,
+}
+
+impl<H: Host> Topic<H> {
+    pub fn new(name: &str, number: u32, options: TopicOptions) -> Self {
+        let lanes = [Lane::new(LaneKind::Fifo), Lane::new(LaneKind::Deferred)];
+        let visible = [Visible::default(), Visible::default()];
+        Self {
+            name: name.to_owned(),
+            number,
+            ephemeral: name.ends_with("#ephemeral"),
+            paused: false,
+            options,
+            lanes,
+            visible,
+            distributed: 0,
+            held: Vec::new(),
+            channels: Vec::new(),
+            by_name: HashMap::new(),
+            next_channel_number: 1,
+            consumers: Consumers::new(),
+            waiting: Vec::new(),
+            timers: BTreeSet::new(),
+            dirty: Vec::new(),
+            page_hint: 0,
+            message_count: 0,
+            message_bytes: 0,
+            distributed_count: 0,
+            lost_count: 0,
+            restoring: false,
+        }
+    }
+
+    pub fn set_journalled(&mut self, journalled: bool) {
+        self.options.journalled = journalled;
+    }
+
+    /// Takes messages in. The caller has kept them (or accepted them in memory), gives the
+    /// publisher its OK after the commit, and then wakes whom `effects` names.
+    pub fn publish(&mut self, run: &Run<'_, H::Chunk>, effects: &mut Effects<H>) {
+        let kind = match run.due {
+            0 => LaneKind::Fifo,
+            _ => LaneKind::Deferred,
+        };
+        let holders = match self.distributes() {
+            true => self.by_name.len() as u64,
+            false => 1,
+        };
+        let lane = &mut self.lanes[kind as usize];
+        let from = lane.next_pos;
+        let mut offset = run.bodies_at;
+        for (id, &(_, len)) in (run.first_id..).zip(run.bodies) {
+            let entry = Entry {
+                timestamp: run.timestamp,
+                offset: offset + 4,
+                len,
+                chunk: 0,
+            };
+            lane.append(id, entry, run.chunk, holders);
+            offset += 4 + len;
+            self.message_bytes += u64::from(len);
+        }
+        let to = lane.next_pos;
+        self.message_count += to - from;
+        self.visible[kind as usize].note(to, run.kept_at, run.committed);
+        match kind {
+            LaneKind::Fifo if self.distributes() => {
+                self.distributed = to;
+                self.distributed_count += to - from;
+                self.wake_parked(effects);
+            }
+            LaneKind::Fifo => {}
+            LaneKind::Deferred if self.distributes() => {
+                self.distributed_count += to - from;
+                (from..to).for_each(|pos| self.defer_everywhere(run.due, pos));
+            }
+            LaneKind::Deferred => self.held.extend((from..to).map(|pos| (run.due, pos))),
+        }
+        self.drop_overflow();
+    }
+
+    pub(crate) fn distributes(&self) -> bool {
+        !self.paused && !self.by_name.is_empty()
+    }
+
+    /// Hands what the topic holds to its channels, if it may.
+    fn distribute(&mut self, effects: &mut Effects<H>) {
+        if !self.distributes() {
+            return;
+        }
+        let holders = self.by_name.len() as u64;
+        let fifo = &mut self.lanes[LaneKind::Fifo as usize];
+        let (from, to) = (self.distributed, fifo.next_pos);
+        fifo.distribute(from, to, holders);
+        self.distributed = to;
+        self.distributed_count += to - from;
+        for (due, pos) in std::mem::take(&mut self.held) {
+            self.lanes[LaneKind::Deferred as usize].distribute(pos, pos + 1, holders);
+            self.distributed_count += 1;
+            self.defer_everywhere(due, pos);
+        }
+        self.wake_parked(effects);
+        self.drop_overflow();
+    }
+
+    fn defer_everywhere(&mut self, due: i64, pos: u64) {
+        let attempts = 0;
+        for index in 0..self.channels.len() {
+            let Some(channel) = self.channels[index].as_mut() else {
+                continue;
+            };
+            if self.restoring {
+                channel.restoring.insert(pos, (attempts, due));
+                continue;
+            }
+            channel
+                .deferred
+                .push(std::cmp::Reverse(Deferred { due, pos, attempts }));
+            self.note_deadline(index);
+        }
+    }
+
+    /// Ephemeral queues are bounded: the oldest of what is too much goes.
+    fn drop_overflow(&mut self) {
+        let limit = self.options.ephemeral_depth;
+        let end = self.lanes[LaneKind::Fifo as usize].next_pos;
+        if self.ephemeral && end - self.distributed > limit {
+            self.skip_undistributed(end - limit);
+        }
+        let fifo = &mut self.lanes[LaneKind::Fifo as usize];
+        for channel in self.channels.iter_mut().flatten() {
+            if channel.ephemeral && self.distributed - channel.cursor > limit {
+                let to = self.distributed - limit;
+                fifo.settle_range(channel.cursor, to);
+                channel.cursor = to;
+            }
+        }
+    }
+
+    /// The channel's number and whether it is new. A new one starts with what the topic holds.
+    pub fn create_channel(&mut self, name: &str, effects: &mut Effects<H>) -> (u32, bool) {
+        let number = self.next_channel_number;
+        self.insert_channel(name, number, effects)
+    }
+
+    pub(crate) fn insert_channel(
+        &mut self,
+        name: &str,
+        number: u32,
+        effects: &mut Effects<H>,
+    ) -> (u32, bool) {
+        if let Some(channel) = self.channel(name) {
+            return (channel.number, false);
+        }
+        self.next_channel_number = self.next_channel_number.max(number + 1);
+        let mut channel = Channel::new(name, number, self.distributed);
+        channel.start_count = self.distributed_count;
+        let index = match self.channels.iter().position(Option::is_none) {
+            Some(index) => {
+                self.channels[index] = Some(channel);
+                index
+            }
+            None => {
+                self.channels.push(Some(channel));
+                self.channels.len() - 1
+            }
+        };
+        self.by_name.insert(name.to_owned(), index);
+        self.distribute(effects);
+        (number, true)
+    }
+
+    pub fn channel(&self, name: &str) -> Option<&Channel> {
+        self.channels[*self.by_name.get(name)?].as_ref()
+    }
+
+    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
+        self.channels.iter().flatten()
+    }
+
+    pub(crate) fn index_of_number(&self, number: u32) -> Option<usize> {
+        let mut all = self.channels.iter();
+        all.position(|channel| {
+            channel
+                .as_ref()
+                .is_some_and(|channel| channel.number == number)
+        })
+    }
+
+    /// `max_consumers`: 0 = unlimited.
+    pub fn subscribe(
+        &mut self,
+        channel: &str,
+        spec: ConsumerSpec<H::Waker>,
+        max_consumers: usize,
+    ) -> Result<ConsumerId, SubscribeError> {
+        let index = *self
+            .by_name
+            .get(channel)
+            .ok_or(SubscribeError::NoSuchChannel)?;
+        let Some(channel) = self.channels[index].as_mut() else {
+            return Err(SubscribeError::NoSuchChannel);
+        };
+        if max_consumers > 0 && channel.consumers.len() >= max_consumers {
+            return Err(SubscribeError::TooManyConsumers);
+        }
+        let id = self.consumers.insert(Consumer::new(spec, index));
+        channel.consumers.push(id);
+        Ok(id)
+    }
+
+    /// The consumer's connection is gone. What it held waits for its timeout, as in NSQ.
+    pub fn unsubscribe(&mut self, id: ConsumerId, effects: &mut Effects<H>) {
+        let Some(consumer) = self.consumers.remove(id) else {
+            return;
+        };
+        let index = consumer.channel;
+        let Some(channel) = self.channels[index].as_mut() else {
+            return;
+        };
+        channel.consumers.retain(|&other| other != id);
+        channel.ready -= u32::from(consumer.counted);
+        if channel.ephemeral && channel.consumers.is_empty() {
+            let gone = (channel.name.clone(), channel.number);
+            self.remove_channel(index, effects);
+            effects.channels_gone.push(gone);
+        } else if self.available(index) > 0 {
+            self.wake_one(index, effects); // it may have been woken for a message it never took
+        }
+    }
+
+    /// False if there is none of that name. Its consumers are to be disconnected.
+    pub fn delete_channel(&mut self, name: &str, effects: &mut Effects<H>) -> bool {
+        let Some(&index) = self.by_name.get(name) else {
+            return false;
+        };
+        self.remove_channel(index, effects);
+        true
+    }
+
+    fn remove_channel(&mut self, index: usize, effects: &mut Effects<H>) {
+        self.empty_channel_at(index);
+        let Some(channel) = self.channels[index].take() else {
+            return;
+        };
+        self.by_name.remove(&channel.name);
+        self.waiting.retain(|&other| other != index);
+        self.dirty.retain(|&other| other != index);
+        if let Some(armed) = channel.armed {
+            self.timers.remove(&(armed, index));
+        }
+        for id in channel.consumers {
+            if let Some(consumer) = self.consumers.remove(id) {
+                effects.disconnect.push(consumer.spec.waker);
+            }
+        }
+    }
+
+    pub fn empty_channel(&mut self, name: &str) -> bool {
+        let Some(&index) = self.by_name.get(name) else {
+            return false;
+        };
+        self.empty_channel_at(index);
+        true
+    }
+
+    /// Everything this channel has not finished is finished now.
+    pub(crate) fn empty_channel_at(&mut self, index: usize) {
+        let Some(channel) = self.channels[index].as_mut() else {
+            return;
+        };
+        let [fifo, deferred] = &mut self.lanes;
+        fifo.settle_range(channel.cursor, self.distributed);
+        channel.cursor = self.distributed;
+        let held: Vec<(u64, ConsumerId)> = {
+            let held = channel.in_flight.iter();
+            held.map(|held| (held.pos, held.consumer)).collect()
+        };
+        channel.in_flight = Default::default();
+        let requeued = channel.requeued.drain(..).map(|item| item.pos);
+        let waiting = channel.deferred.drain().map(|item| item.0.pos);
+        let exceptions = requeued
+            .chain(waiting)
+            .chain(held.iter().map(|held| held.0));
+        for pos in exceptions {
+            match LaneKind::of(pos) {
+                LaneKind::Fifo => fifo.settle(pos),
+                LaneKind::Deferred => deferred.settle(pos),
+            }
+        }
+        channel.log = Default::default();
+        for (_, id) in held {
+            self.change_consumer(id, |consumer| consumer.in_flight = 0);
+        }
+    }
+
+    /// Drops what no channel has got yet; the channels keep theirs, as in NSQ.
+    pub fn empty(&mut self) {
+        self.skip_undistributed(self.lanes[LaneKind::Fifo as usize].next_pos);
+        let deferred = &mut self.lanes[LaneKind::Deferred as usize];
+        for (_, pos) in self.held.drain(..) {
+            deferred.settle(pos);
+        }
+    }
+
+    /// No channel gets what lies between `distributed` and `to`. A cursor cannot run over such a
+    /// hole, so what a channel has before it becomes an exception.
+    fn skip_undistributed(&mut self, to: u64) {
+        let from = std::mem::replace(&mut self.distributed, to);
+        if from == to {
+            return;
+        }
+        self.lanes[LaneKind::Fifo as usize].settle_range(from, to);
+        for channel in self.channels.iter_mut().flatten() {
+            for pos in channel.cursor..from {
+                match self.restoring {
+                    true => drop(channel.restoring.insert(pos, (0, 0))),
+                    false => channel.requeued.push_back(Waiting { pos, attempts: 0 }),
+                }
+            }
+            channel.cursor = to;
+        }
+    }
+
+    /// A paused topic keeps its messages to itself.
+    pub fn pause(&mut self, paused: bool, effects: &mut Effects<H>) {
+        self.paused = paused;
+        self.distribute(effects);
+    }
+
+    /// A paused channel delivers nothing. False if there is none of that name.
+    pub fn pause_channel(&mut self, name: &str, paused: bool, effects: &mut Effects<H>) -> bool {
+        let Some(&index) = self.by_name.get(name) else {
+            return false;
+        };
+        if let Some(channel) = self.channels[index].as_mut() {
+            channel.paused = paused;
+        }
+        if !paused {
+            self.wake_one(index, effects);
+        }
+        true
+    }
+
+    /// Pages of finished blocks: the host may forget them.
+    pub fn take_released(&mut self) -> Vec<H::Page> {
+        let [fifo, deferred] = &mut self.lanes;
+        if fifo.released.is_empty() && deferred.released.is_empty() {
+            return Vec::new();
+        }
+        let mut pages = std::mem::take(&mut fifo.released);
+        pages.append(&mut deferred.released);
+        pages
+    }
+}
