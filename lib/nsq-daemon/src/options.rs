@@ -91,13 +91,17 @@ impl<O: 'static> Opt<O> {
     /// `-config <file>`.
     #[must_use]
     pub fn config_file() -> Self {
-        Self::new("config", "path to config file", Field::ConfigFile)
+        Self::new(
+            "config",
+            "TOML file to read options from",
+            Field::ConfigFile,
+        )
     }
 
     /// `-version`.
     #[must_use]
     pub fn version() -> Self {
-        Self::new("version", "print version string", Field::Version)
+        Self::new("version", "print the version and exit", Field::Version)
     }
 
     /// A switch that is still accepted and has done nothing for years in NSQ either.
@@ -190,12 +194,31 @@ pub struct Command<O> {
     pub(crate) options: Vec<Opt<O>>,
 }
 
-/// The options of a process, and where they come from.
+/// The options of a process, and what else its command line means.
 #[derive(Debug, Clone)]
 pub struct Parsed<O> {
     pub options: O,
     /// Flags that have no effect and yet were given, on the command line or in the config file.
     pub without_effect: Vec<&'static str>,
+}
+
+impl<O> Parsed<O> {
+    /// The warning to log at start, if there is anything to warn of.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        if self.without_effect.is_empty() {
+            return None;
+        }
+        let flags: Vec<_> = self
+            .without_effect
+            .iter()
+            .map(|flag| format!("--{flag}"))
+            .collect();
+        Some(format!(
+            "accepted, but without effect in this version: {}",
+            flags.join(", ")
+        ))
+    }
 }
 
 impl<O: Default + Clone + 'static> Command<O> {

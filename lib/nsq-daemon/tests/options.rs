@@ -62,7 +62,7 @@ fn command() -> Command<Options> {
             Opt::value("unused", |o: &mut O| &mut o.unused, false, "nothing").without_effect(),
             Opt::config_file(),
             Opt::version(),
-            Opt::deprecated("verbose", "[deprecated] has no effect, use --log-level"),
+            Opt::deprecated("verbose", "[deprecated] see -log-level"),
         ],
     )
 }
@@ -78,9 +78,9 @@ fn options(args: &[&str]) -> Options {
 fn reason(args: &[&str]) -> String {
     match parse(args).unwrap_err() {
         Stop::Usage { reason, usage } => {
-            assert!(
-                usage.starts_with("Usage of demod:\n  -config string\n    \tpath to config file\n")
-            );
+            assert!(usage.starts_with(
+                "Usage of demod:\n  -config string\n    \tTOML file to read options from\n"
+            ));
             reason
         }
         other => panic!("{other:?}"),
@@ -179,7 +179,7 @@ fn usage_is_sorted_with_types_and_defaults() {
         command().usage(),
         "Usage of demod:
   -config string
-    \tpath to config file
+    \tTOML file to read options from
   -http-address string
     \twhere (default \"h:1\")
   -log-level value
@@ -197,9 +197,9 @@ fn usage_is_sorted_with_types_and_defaults() {
   -unused
     \tnothing
   -verbose
-    \t[deprecated] has no effect, use --log-level
+    \t[deprecated] see -log-level
   -version
-    \tprint version string
+    \tprint the version and exit
 "
     );
 }
@@ -260,8 +260,10 @@ fn wrong_config_files_are_fatal() {
 
 #[test]
 fn options_without_effect_are_named_when_given() {
-    assert!(parse(&[]).unwrap().without_effect.is_empty());
-    assert_eq!(parse(&["-unused"]).unwrap().without_effect, ["unused"]);
+    assert_eq!(parse(&[]).unwrap().warning(), None);
+    let given = parse(&["-unused"]).unwrap();
+    assert_eq!(given.without_effect, ["unused"]);
+    assert!(given.warning().unwrap().ends_with(": --unused"));
     let (_file, flag) = config("unused = false");
     assert_eq!(parse(&[&flag]).unwrap().without_effect, ["unused"]);
 }

@@ -1,0 +1,3 @@
+//! nsqd: queues and delivers messages.
+
+pub mod options;
