@@ -1,0 +1,42 @@
+//! The custom resources: what a person may write and what the operator answers.
+//!
+//! Every rule that a schema or CEL can state is stated here, next to the field, with the sentence
+//! that `kubectl apply` prints when it is broken. What needs more than the object itself is checked
+//! in the `validate` step of each controller and told in the `Ready` condition.
+
+mod cluster;
+mod condition;
+mod crd;
+mod options;
+mod scalar;
+mod topic;
+
+pub use cluster::{
+    Durability, NodeCounts, NsqCluster, NsqClusterSpec, NsqClusterStatus, NsqdSpec, NsqlookupdSpec,
+    Resources, StorageSpec, VolumeRetention,
+};
+pub use condition::{ConditionState, Conditions};
+pub use crd::{all as all_crds, to_yaml as crd_to_yaml};
+pub use options::{NSQD as NSQD_OPTIONS, NSQLOOKUPD as NSQLOOKUPD_OPTIONS, OptionSet};
+pub use scalar::Scalar;
+pub use topic::{ChannelSpec, DeletionPolicy, NsqTopic, NsqTopicSpec, NsqTopicStatus};
+
+/// API group of both resources.
+pub const GROUP: &str = "nsq.io";
+/// Their one version.
+pub const VERSION: &str = "v1alpha1";
+
+/// Set to `true` on a resource, the operator only looks and reports: nothing is written but its status.
+pub const PAUSED_ANNOTATION: &str = "nsq.io/paused";
+
+/// Held by an `NsqTopic` with `deletionPolicy: Delete` until the topic is deleted in NSQ too.
+pub const TOPIC_FINALIZER: &str = "nsq.io/delete-topic";
+
+/// Whether the resource asks the operator to keep its hands off.
+#[must_use]
+pub fn is_paused<K: kube::ResourceExt>(resource: &K) -> bool {
+    resource
+        .annotations()
+        .get(PAUSED_ANNOTATION)
+        .is_some_and(|value| value == "true")
+}

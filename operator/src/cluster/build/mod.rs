@@ -1,0 +1,72 @@
+//! The objects of a cluster: pure functions of the validated manifest.
+
+mod budget;
+mod labels;
+mod pod;
+mod service;
+mod stateful_set;
+
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::Resource;
+
+use super::names::{self, Component};
+use super::object::Object;
+use super::validate::ValidatedCluster;
+use crate::api::NsqCluster;
+
+pub use labels::{
+    COMPONENT, INSTANCE, MANAGED_BY, OPERATOR, PAIR, PUBLISH, nsqd_selector, of_cluster,
+};
+pub use pod::{RESTARTED_AT, TEMPLATE_HASH};
+
+/// Everything a cluster with `nodes` nsqds consists of, in the order of applying. `sets` is the number of
+/// StatefulSets of nsqd: those of pairs that are gone stay, with no pods. Deleting one would hand its volumes to the
+/// policy that is meant for the deletion of the whole cluster.
+#[must_use]
+pub fn objects(cluster: &ValidatedCluster, nodes: u32, sets: u32) -> Vec<Object> {
+    let mut objects = vec![Object::ServiceAccount(Box::new(service_account(cluster)))];
+    objects.extend(
+        service::all(cluster)
+            .into_iter()
+            .map(|service| Object::Service(Box::new(service))),
+    );
+    objects.extend(
+        budget::all(cluster, nodes)
+            .into_iter()
+            .map(|budget| Object::PodDisruptionBudget(Box::new(budget))),
+    );
+    let lookups = stateful_set::nsqlookupd(cluster);
+    objects.push(Object::StatefulSet(Box::new(lookups)));
+    for pair in 0..sets.max(names::pairs(nodes)) {
+        let set = stateful_set::nsqd(cluster, pair, names::nodes_of_pair(pair, nodes));
+        objects.push(Object::StatefulSet(Box::new(set)));
+    }
+    objects.into_iter().map(Object::sealed).collect()
+}
+
+/// Metadata of an object that belongs to the cluster and goes with it.
+fn metadata(cluster: &ValidatedCluster, name: String, component: Option<Component>) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name),
+        namespace: Some(cluster.namespace.clone()),
+        labels: Some(labels::of(&cluster.name, component)),
+        owner_references: Some(vec![OwnerReference {
+            api_version: NsqCluster::api_version(&()).into_owned(),
+            kind: NsqCluster::kind(&()).into_owned(),
+            name: cluster.name.clone(),
+            uid: cluster.uid.clone(),
+            controller: Some(true),
+            block_owner_deletion: Some(true),
+        }]),
+        ..ObjectMeta::default()
+    }
+}
+
+fn service_account(cluster: &ValidatedCluster) -> ServiceAccount {
+    ServiceAccount {
+        metadata: metadata(cluster, names::service_account(&cluster.name), None),
+        automount_service_account_token: Some(false),
+        ..ServiceAccount::default()
+    }
+}

@@ -1,0 +1,279 @@
+//! Pod templates: what runs, how it is probed, where it may be placed, what it may do.
+
+use k8s_openapi::DeepMerge;
+use k8s_openapi::api::core::v1::{
+    Affinity, Capabilities, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction,
+    Lifecycle, LifecycleHandler, ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity,
+    PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecurityContext,
+    SleepAction, TCPSocketAction, TopologySpreadConstraint, VolumeMount, WeightedPodAffinityTerm,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::labels::{self, Labels};
+use crate::cluster::flags::{self, Value};
+use crate::cluster::names::{self, Component};
+use crate::cluster::object::hash;
+use crate::cluster::validate::{Daemon, ValidatedCluster};
+
+/// Volume and volume claim of each nsqd.
+pub const DATA_VOLUME: &str = "data";
+/// Annotation of pods: what the template they were made from said. Leaves out everything of the operator's own, so
+/// that upgrading the operator restarts nothing unless it changes what runs.
+pub const TEMPLATE_HASH: &str = "nsq.io/template-hash";
+/// Annotation that `kubectl rollout restart` puts on the template.
+pub const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
+
+const DATA_PATH: &str = "/data";
+const USER: i64 = 65532;
+const ZONE: &str = "topology.kubernetes.io/zone";
+const MACHINE: &str = "kubernetes.io/hostname";
+
+/// A clean stop writes out what is only in memory and waits for the disk. Taking long costs nothing; being cut
+/// short costs messages at durability `memory`.
+const NSQD_GRACE_SECONDS: i64 = 120;
+const NSQLOOKUPD_GRACE_SECONDS: i64 = 10;
+/// The Service's endpoints have to forget the pod before it stops answering.
+const ENDPOINTS_SECONDS: i64 = 2;
+/// Recovery replays the journal before the ports open: 300 x 2 s, then the kubelet tries anew.
+const STARTUP_FAILURES: i32 = 300;
+
+pub(super) fn nsqd(cluster: &ValidatedCluster, pair: u32) -> PodTemplateSpec {
+    let mut container = container(cluster, Component::Nsqd, Some(pair));
+    container.volume_mounts = Some(vec![VolumeMount {
+        name: DATA_VOLUME.to_owned(),
+        mount_path: DATA_PATH.to_owned(),
+        ..VolumeMount::default()
+    }]);
+    container.lifecycle = Some(Lifecycle {
+        pre_stop: Some(LifecycleHandler {
+            sleep: Some(SleepAction {
+                seconds: ENDPOINTS_SECONDS,
+            }),
+            ..LifecycleHandler::default()
+        }),
+        ..Lifecycle::default()
+    });
+    // The two of a pair are each other's insurance, so they never share a machine.
+    let apart = PodAntiAffinity {
+        required_during_scheduling_ignored_during_execution: Some(vec![per_machine(
+            labels::pair_selector(&cluster.name, pair),
+        )]),
+        ..PodAntiAffinity::default()
+    };
+    let labels = labels::with(
+        labels::of_pair(&cluster.name, pair),
+        labels::PUBLISH,
+        "true",
+    );
+    let spec = pod_spec(cluster, Component::Nsqd, container, apart);
+    finish(labels, spec, &cluster.nsqd)
+}
+
+pub(super) fn nsqlookupd(cluster: &ValidatedCluster) -> PodTemplateSpec {
+    let component = Component::Nsqlookupd;
+    let container = container(cluster, component, None);
+    let apart = PodAntiAffinity {
+        preferred_during_scheduling_ignored_during_execution: Some(vec![WeightedPodAffinityTerm {
+            weight: 100,
+            pod_affinity_term: per_machine(labels::selector(&cluster.name, Some(component))),
+        }]),
+        ..PodAntiAffinity::default()
+    };
+    let spec = pod_spec(cluster, component, container, apart);
+    let labels = labels::of(&cluster.name, Some(component));
+    finish(labels, spec, &cluster.nsqlookupd)
+}
+
+/// Lays the manifest's own template over ours and writes down what came of it.
+fn finish(labels: Labels, spec: PodSpec, daemon: &Daemon) -> PodTemplateSpec {
+    let mut template = PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(labels),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(spec),
+    };
+    if let Some(overlay) = &daemon.overlay {
+        template.merge_from(overlay.clone());
+    }
+    let hash = hash(&template);
+    template
+        .metadata
+        .get_or_insert_default()
+        .annotations
+        .get_or_insert_default()
+        .insert(TEMPLATE_HASH.to_owned(), hash);
+    template
+}
+
+fn pod_spec(
+    cluster: &ValidatedCluster,
+    component: Component,
+    container: Container,
+    apart: PodAntiAffinity,
+) -> PodSpec {
+    let grace = match component {
+        Component::Nsqd => NSQD_GRACE_SECONDS,
+        Component::Nsqlookupd => NSQLOOKUPD_GRACE_SECONDS,
+    };
+    PodSpec {
+        service_account_name: Some(names::service_account(&cluster.name)),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        termination_grace_period_seconds: Some(grace),
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(USER),
+            run_as_group: Some(USER),
+            fs_group: Some(USER),
+            // Without this, every start walks over the whole volume.
+            fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                ..SeccompProfile::default()
+            }),
+            ..PodSecurityContext::default()
+        }),
+        affinity: Some(Affinity {
+            pod_anti_affinity: Some(apart),
+            ..Affinity::default()
+        }),
+        topology_spread_constraints: Some(vec![TopologySpreadConstraint {
+            max_skew: 1,
+            topology_key: ZONE.to_owned(),
+            when_unsatisfiable: "ScheduleAnyway".to_owned(),
+            label_selector: Some(selecting(labels::selector(&cluster.name, Some(component)))),
+            ..TopologySpreadConstraint::default()
+        }]),
+        containers: vec![container],
+        ..PodSpec::default()
+    }
+}
+
+fn container(cluster: &ValidatedCluster, component: Component, pair: Option<u32>) -> Container {
+    let daemon = match component {
+        Component::Nsqd => &cluster.nsqd,
+        Component::Nsqlookupd => &cluster.nsqlookupd,
+    };
+    Container {
+        name: component.to_string(),
+        image: Some(daemon.image.clone()),
+        command: Some(vec![format!("/usr/local/bin/{component}")]),
+        args: Some(arguments(cluster, component, pair)),
+        env: Some(vec![
+            from_field("POD_NAME", "metadata.name"),
+            from_field(
+                "POD_INDEX",
+                "metadata.labels['apps.kubernetes.io/pod-index']",
+            ),
+        ]),
+        ports: Some(vec![
+            port("tcp", component.tcp_port()),
+            port("http", component.http_port()),
+        ]),
+        resources: daemon.resources.clone(),
+        startup_probe: Some(listening(2, STARTUP_FAILURES)),
+        // Not /ping: that says no when the disk is full, and restarting does not make room.
+        liveness_probe: Some(listening(10, 3)),
+        readiness_probe: Some(Probe {
+            http_get: Some(HTTPGetAction {
+                path: Some("/ping".to_owned()),
+                port: IntOrString::String("http".to_owned()),
+                ..HTTPGetAction::default()
+            }),
+            period_seconds: Some(2),
+            timeout_seconds: Some(2),
+            failure_threshold: Some(2),
+            ..Probe::default()
+        }),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            capabilities: Some(Capabilities {
+                drop: Some(vec!["ALL".to_owned()]),
+                ..Capabilities::default()
+            }),
+            ..SecurityContext::default()
+        }),
+        ..Container::default()
+    }
+}
+
+fn arguments(cluster: &ValidatedCluster, component: Component, pair: Option<u32>) -> Vec<String> {
+    let rendered = |value: Value| match value {
+        Value::Text(text) => text,
+        Value::ListenTcp => format!("0.0.0.0:{}", component.tcp_port()),
+        Value::ListenHttp => format!("0.0.0.0:{}", component.http_port()),
+        Value::OwnHost => {
+            let service = names::headless_service(&cluster.name, component);
+            format!("$(POD_NAME).{service}.{}.svc", cluster.namespace)
+        }
+        Value::DataPath => DATA_PATH.to_owned(),
+        // Pods of a set share one template, so the number is put together by the kubelet: 10 x pair + member.
+        Value::NodeId => match pair {
+            None | Some(0) => "$(POD_INDEX)".to_owned(),
+            Some(pair) => format!("{pair}$(POD_INDEX)"),
+        },
+        Value::TcpOf(node) => format!(
+            "{}:{}",
+            node.host(&cluster.name, &cluster.namespace),
+            node.component.tcp_port()
+        ),
+    };
+    flags::flags(cluster, component)
+        .into_iter()
+        .map(|(name, value)| format!("--{name}={}", rendered(value)))
+        .collect()
+}
+
+fn listening(period: i32, failures: i32) -> Probe {
+    Probe {
+        tcp_socket: Some(TCPSocketAction {
+            port: IntOrString::String("http".to_owned()),
+            ..TCPSocketAction::default()
+        }),
+        period_seconds: Some(period),
+        timeout_seconds: Some(5),
+        failure_threshold: Some(failures),
+        ..Probe::default()
+    }
+}
+
+fn per_machine(selector: Labels) -> PodAffinityTerm {
+    PodAffinityTerm {
+        label_selector: Some(selecting(selector)),
+        topology_key: MACHINE.to_owned(),
+        ..PodAffinityTerm::default()
+    }
+}
+
+fn selecting(labels: Labels) -> LabelSelector {
+    LabelSelector {
+        match_labels: Some(labels),
+        ..LabelSelector::default()
+    }
+}
+
+fn port(name: &str, number: u16) -> ContainerPort {
+    ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: i32::from(number),
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    }
+}
+
+fn from_field(name: &str, path: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                field_path: path.to_owned(),
+                ..ObjectFieldSelector::default()
+            }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    }
+}

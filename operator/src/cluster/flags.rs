@@ -1,0 +1,87 @@
+//! The command line of each daemon, with its addresses left open.
+//!
+//! This is the part of the plan that both executors share: Kubernetes fills in host names and fixed
+//! ports, `dev` fills in loopback addresses and whatever ports are free.
+
+use super::names::{Component, Node};
+use super::validate::ValidatedCluster;
+
+/// The value of one option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// As it stands.
+    Text(String),
+    /// Where this node listens for the NSQ protocol.
+    ListenTcp,
+    /// Where this node listens for HTTP.
+    ListenHttp,
+    /// The host under which others reach this node.
+    OwnHost,
+    /// A directory for this node alone.
+    DataPath,
+    /// A number that no other node of the cluster has.
+    NodeId,
+    /// host:port of another node's NSQ protocol.
+    TcpOf(Node),
+}
+
+/// An option without its dashes, and its value.
+pub type Flag = (String, Value);
+
+/// nsqlookupd forgets a node that has said nothing for this long, unless the manifest says otherwise. nsqd says
+/// something every 15 s; the default of 300 s would send consumers to a lost node for five minutes.
+const INACTIVE_PRODUCER_TIMEOUT: &str = "60s";
+
+/// The options of every node of this kind, in the order in which they are passed.
+#[must_use]
+pub fn flags(cluster: &ValidatedCluster, component: Component) -> Vec<Flag> {
+    match component {
+        Component::Nsqd => nsqd_flags(cluster),
+        Component::Nsqlookupd => nsqlookupd_flags(cluster),
+    }
+}
+
+fn nsqd_flags(cluster: &ValidatedCluster) -> Vec<Flag> {
+    let mut flags = vec![
+        flag("tcp-address", Value::ListenTcp),
+        flag("http-address", Value::ListenHttp),
+        flag("broadcast-address", Value::OwnHost),
+        flag("data-path", Value::DataPath),
+        flag("node-id", Value::NodeId),
+        flag(
+            "durability",
+            Value::Text(cluster.durability.as_str().to_owned()),
+        ),
+    ];
+    let lookupds = (0..cluster.nsqlookupd.replicas).map(Node::nsqlookupd);
+    flags.extend(lookupds.map(|node| flag("lookupd-tcp-address", Value::TcpOf(node))));
+    flags.extend(texts(&cluster.nsqd.options));
+    flags
+}
+
+fn nsqlookupd_flags(cluster: &ValidatedCluster) -> Vec<Flag> {
+    let options = &cluster.nsqlookupd.options;
+    let mut flags = vec![
+        flag("tcp-address", Value::ListenTcp),
+        flag("http-address", Value::ListenHttp),
+        flag("broadcast-address", Value::OwnHost),
+    ];
+    if !options.contains_key("inactive-producer-timeout") {
+        let timeout = Value::Text(INACTIVE_PRODUCER_TIMEOUT.to_owned());
+        flags.push(flag("inactive-producer-timeout", timeout));
+    }
+    flags.extend(texts(options));
+    flags
+}
+
+fn flag(name: &str, value: Value) -> Flag {
+    (name.to_owned(), value)
+}
+
+fn texts(
+    options: &std::collections::BTreeMap<String, String>,
+) -> impl Iterator<Item = Flag> + use<'_> {
+    options
+        .iter()
+        .map(|(name, value)| flag(name, Value::Text(value.clone())))
+}

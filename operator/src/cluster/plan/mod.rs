@@ -1,0 +1,203 @@
+//! From what is wanted and what is to what is to be done next. Pure: no clock, no client.
+//!
+//! A plan carries no memory from one pass to the next: every pass looks at what is and takes the next safe
+//! step, so there is no phase to get stuck in. A converged cluster gives an empty plan.
+
+mod events;
+mod roll;
+mod scale;
+mod status;
+
+use serde::Serialize;
+
+use super::build;
+use super::names::{self, PAIR_SIZE};
+use super::object::{Object, differs};
+use super::observed::Observed;
+use super::validate::{Invalid, ValidatedCluster};
+use crate::api::{NsqCluster, NsqClusterStatus};
+
+pub use events::{Event, EventKind};
+pub use scale::{EMPTY_SIGHTINGS, surplus_pods};
+pub use status::UNREADY_GRACE;
+
+/// Seconds until a cluster is looked at again in which nothing is going on: drift that no watch tells.
+const QUIET_REQUEUE: u64 = 60;
+/// Seconds until the next look at one that is on its way; leaving nodes are seen empty at this distance.
+pub const BUSY_REQUEUE: u64 = 5;
+
+/// Everything the next pass does.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// Objects to write, in this order.
+    pub apply: Vec<Object>,
+    /// Objects of ours that nothing wants any more.
+    pub delete: Vec<Deletion>,
+    /// What to do to pods.
+    pub actions: Vec<Action>,
+    /// What to report.
+    pub status: NsqClusterStatus,
+    pub events: Vec<Event>,
+    pub requeue_seconds: u64,
+}
+
+/// One object to delete, exactly that one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deletion {
+    pub kind: &'static str,
+    pub name: String,
+    pub uid: String,
+}
+
+/// One step on a pod, exactly that one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Action {
+    /// Stop it; its StatefulSet starts it again from the present template.
+    #[serde(rename_all = "camelCase")]
+    Restart {
+        pod: String,
+        uid: String,
+        reason: String,
+    },
+    /// Send publishers to it, or no longer.
+    #[serde(rename_all = "camelCase")]
+    Publish {
+        pod: String,
+        uid: String,
+        publish: bool,
+    },
+}
+
+impl Plan {
+    /// Whether there is nothing to write, given the cluster that was planned for.
+    #[must_use]
+    pub fn is_empty(&self, cluster: &NsqCluster) -> bool {
+        self.apply.is_empty()
+            && self.delete.is_empty()
+            && self.actions.is_empty()
+            && cluster.status.as_ref() == Some(&self.status)
+    }
+}
+
+/// Plans the next pass.
+#[must_use]
+pub fn plan(cluster: &ValidatedCluster, previous: &NsqClusterStatus, observed: &Observed) -> Plan {
+    let scaling = scale::decide(cluster, observed);
+    let sets = nsqd_sets(cluster, observed);
+    let wanted = build::objects(cluster, scaling.nodes, sets);
+    let apply = to_apply(&wanted, observed);
+    let delete = to_delete(&wanted, observed);
+    let mut actions = scaling.actions.clone();
+    actions.extend(roll::next_restart(cluster, &wanted, &apply, observed));
+
+    let facts = status::Facts {
+        cluster,
+        observed,
+        wanted: &wanted,
+        scaling: &scaling,
+        writes: apply.len() + delete.len(),
+        actions: &actions,
+    };
+    let status = status::status(&facts, previous);
+    let events = events::events(previous, &status, &actions, &scaling);
+    let plan = Plan {
+        requeue_seconds: requeue(&status),
+        apply,
+        delete,
+        actions,
+        status,
+        events,
+    };
+    if cluster.paused {
+        hands_off(plan)
+    } else {
+        plan
+    }
+}
+
+/// The plan for a manifest that cannot be built: say so, touch nothing.
+#[must_use]
+pub fn refuse(
+    generation: Option<i64>,
+    invalid: &Invalid,
+    previous: &NsqClusterStatus,
+    now: jiff::Timestamp,
+) -> Plan {
+    let status = status::refused(generation, invalid, previous, now);
+    Plan {
+        apply: Vec::new(),
+        delete: Vec::new(),
+        actions: Vec::new(),
+        events: events::events(previous, &status, &[], &scale::Scaling::default()),
+        status,
+        requeue_seconds: QUIET_REQUEUE,
+    }
+}
+
+fn hands_off(plan: Plan) -> Plan {
+    Plan {
+        apply: Vec::new(),
+        delete: Vec::new(),
+        actions: Vec::new(),
+        ..plan
+    }
+}
+
+fn to_apply(wanted: &[Object], observed: &Observed) -> Vec<Object> {
+    let is_as_wanted = |object: &&Object| {
+        let mut live = observed.objects.iter();
+        !live.any(|live| live.is_same(object) && !differs(object, live))
+    };
+    wanted.iter().filter(is_as_wanted).cloned().collect()
+}
+
+fn to_delete(wanted: &[Object], observed: &Observed) -> Vec<Deletion> {
+    let unwanted = |live: &&Object| {
+        live.metadata().deletion_timestamp.is_none()
+            && !wanted.iter().any(|object| object.is_same(live))
+    };
+    observed
+        .objects
+        .iter()
+        .filter(unwanted)
+        .map(|live| Deletion {
+            kind: live.kind(),
+            name: live.name().to_owned(),
+            uid: live.metadata().uid.clone().unwrap_or_default(),
+        })
+        .collect()
+}
+
+/// How many StatefulSets of nsqd there have ever been.
+fn nsqd_sets(cluster: &ValidatedCluster, observed: &Observed) -> u32 {
+    observed
+        .stateful_sets()
+        .filter_map(|set| names::pair_of_set(&cluster.name, set.metadata.name.as_deref()?))
+        .map(|pair| pair + 1)
+        .max()
+        .unwrap_or(0)
+}
+
+/// Nodes that the StatefulSets are told to run now.
+fn running_nodes(cluster: &ValidatedCluster, observed: &Observed) -> u32 {
+    observed
+        .stateful_sets()
+        .filter_map(|set| {
+            let pair = names::pair_of_set(&cluster.name, set.metadata.name.as_deref()?)?;
+            let replicas = u32::try_from(set.spec.as_ref()?.replicas.unwrap_or(1)).ok()?;
+            (replicas > 0).then_some(pair * PAIR_SIZE + replicas)
+        })
+        .max()
+        .unwrap_or(0)
+}
+
+fn requeue(status: &NsqClusterStatus) -> u64 {
+    let quiet = status.conditions.iter().all(|condition| {
+        let good_when_true = condition.type_ == "Ready";
+        (condition.status == "True") == good_when_true
+    });
+    if quiet { QUIET_REQUEUE } else { BUSY_REQUEUE }
+}

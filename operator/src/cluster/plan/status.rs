@@ -1,0 +1,208 @@
+//! What to report: counts, addresses and the conditions that kstatus and people read.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::super::build;
+use super::super::names::{self, Component};
+use super::super::object::Object;
+use super::super::observed::{Observed, PodState};
+use super::super::validate::{Invalid, ValidatedCluster};
+use super::scale::{Kept, Scaling};
+use super::{Action, roll};
+use crate::api::{ConditionState, Conditions, NodeCounts, NsqClusterStatus};
+
+/// A node may be unready for this long before the cluster counts as degraded: a restart takes less.
+pub const UNREADY_GRACE: SignedDuration = SignedDuration::from_secs(60);
+
+/// Longest condition message; the API server takes 32 KiB, people take less.
+const MESSAGE_MAX: usize = 1024;
+
+/// Everything a status is made from.
+pub struct Facts<'a> {
+    pub cluster: &'a ValidatedCluster,
+    pub observed: &'a Observed,
+    pub wanted: &'a [Object],
+    pub scaling: &'a Scaling,
+    /// Objects that this pass writes or deletes.
+    pub writes: usize,
+    pub actions: &'a [Action],
+}
+
+pub fn status(facts: &Facts<'_>, previous: &NsqClusterStatus) -> NsqClusterStatus {
+    let cluster = facts.cluster;
+    let nsqd = counts(facts, Component::Nsqd, cluster.nsqd.replicas);
+    let nsqlookupd = counts(facts, Component::Nsqlookupd, cluster.nsqlookupd.replicas);
+    let states = [
+        ready(facts, &nsqd, &nsqlookupd),
+        reconciling(facts, &nsqd, &nsqlookupd),
+        stalled(None),
+        degraded(facts),
+        drain_blocked(facts),
+    ];
+    let service = |name: String, port: u16| format!("{name}.{}.svc:{port}", cluster.namespace);
+    NsqClusterStatus {
+        observed_generation: cluster.generation,
+        replicas: pods_of(facts, Component::Nsqd)
+            .count()
+            .try_into()
+            .unwrap_or(i32::MAX),
+        selector: build::nsqd_selector(&cluster.name),
+        publish_address: service(names::publish_service(&cluster.name), names::NSQD_TCP),
+        lookup_address: service(names::lookup_service(&cluster.name), names::NSQLOOKUPD_HTTP),
+        nsqd,
+        nsqlookupd,
+        conditions: Conditions::new(&previous.conditions, cluster.generation, facts.observed.now)
+            .next(&states),
+    }
+}
+
+/// The status of a manifest that cannot be built; what runs keeps running, so the counts stay.
+pub fn refused(
+    generation: Option<i64>,
+    invalid: &Invalid,
+    previous: &NsqClusterStatus,
+    now: Timestamp,
+) -> NsqClusterStatus {
+    let message = format!("{invalid}; nothing is changed until the manifest is put right");
+    let states = [
+        state("Ready", false, "InvalidSpec", message.clone()),
+        state("Reconciling", false, "InvalidSpec", message.clone()),
+        stalled(Some(message)),
+    ];
+    NsqClusterStatus {
+        observed_generation: generation,
+        conditions: Conditions::new(&previous.conditions, generation, now).next(&states),
+        ..previous.clone()
+    }
+}
+
+fn pods_of<'a>(facts: &Facts<'a>, component: Component) -> impl Iterator<Item = &'a PodState> {
+    let pods = facts.observed.pods.iter();
+    pods.filter(move |pod| pod.component == component)
+}
+
+fn counts(facts: &Facts<'_>, component: Component, desired: u32) -> NodeCounts {
+    let count = |keep: &dyn Fn(&PodState) -> bool| {
+        let count = pods_of(facts, component).filter(|pod| keep(pod)).count();
+        i32::try_from(count).unwrap_or(i32::MAX)
+    };
+    let desired = i32::try_from(desired).unwrap_or(i32::MAX);
+    let ready = count(&|pod| pod.ready && !pod.terminating);
+    let updated = count(&|pod| !roll::is_outdated(pod, facts.wanted, facts.observed));
+    NodeCounts {
+        desired,
+        ready,
+        updated,
+        summary: format!("{ready}/{desired}"),
+    }
+}
+
+fn ready(facts: &Facts<'_>, nsqd: &NodeCounts, nsqlookupd: &NodeCounts) -> ConditionState {
+    let lacking: Vec<String> = [("nsqd", nsqd), ("nsqlookupd", nsqlookupd)]
+        .into_iter()
+        .filter(|(_, counts)| counts.ready < counts.desired)
+        .map(|(name, counts)| format!("{} of {} {name} ready", counts.ready, counts.desired))
+        .collect();
+    if lacking.is_empty() {
+        let message = format!(
+            "{} nsqd and {} nsqlookupd ready",
+            nsqd.ready, nsqlookupd.ready
+        );
+        return state("Ready", true, "Ready", message);
+    }
+    let mut message = lacking.join(", ");
+    for pod in troubled(facts) {
+        message = format!("{message}; {pod}");
+    }
+    state("Ready", false, "NodesNotReady", message)
+}
+
+fn reconciling(facts: &Facts<'_>, nsqd: &NodeCounts, nsqlookupd: &NodeCounts) -> ConditionState {
+    if facts.cluster.paused {
+        let message = "the annotation nsq.io/paused is set: nothing is changed".to_owned();
+        return state("Reconciling", false, "Paused", message);
+    }
+    let behind = |counts: &NodeCounts| counts.updated < counts.desired;
+    let (reason, message) = if facts.scaling.surplus > 0 || facts.scaling.removed.is_some() {
+        let left = facts.scaling.surplus;
+        ("ScalingDown", format!("{left} nsqd still to be removed"))
+    } else if facts.writes > 0 {
+        ("Applying", format!("{} objects to write", facts.writes))
+    } else if behind(nsqd) || behind(nsqlookupd) || !facts.actions.is_empty() {
+        (
+            "RollingOut",
+            "pods are brought to the present template one at a time".to_owned(),
+        )
+    } else if nsqd.ready < nsqd.desired || nsqlookupd.ready < nsqlookupd.desired {
+        ("Starting", "waiting for pods to become ready".to_owned())
+    } else {
+        let message = "everything is as declared".to_owned();
+        return state("Reconciling", false, "UpToDate", message);
+    };
+    state("Reconciling", true, reason, message)
+}
+
+fn stalled(reason: Option<String>) -> ConditionState {
+    match reason {
+        Some(message) => state("Stalled", true, "InvalidSpec", message),
+        None => state("Stalled", false, "NotStalled", String::new()),
+    }
+}
+
+fn degraded(facts: &Facts<'_>) -> ConditionState {
+    let troubled = troubled(facts);
+    if troubled.is_empty() {
+        return state("Degraded", false, "NodesHealthy", String::new());
+    }
+    state("Degraded", true, "NodesUnhealthy", troubled.join("; "))
+}
+
+/// Pods that are not merely starting.
+fn troubled(facts: &Facts<'_>) -> Vec<String> {
+    let now = facts.observed.now;
+    let mut pods: Vec<&PodState> = facts
+        .observed
+        .pods
+        .iter()
+        .filter(|pod| !pod.ready)
+        .collect();
+    pods.sort_by(|a, b| a.name.cmp(&b.name));
+    pods.into_iter()
+        .filter_map(|pod| match &pod.problem {
+            Some(problem) => Some(format!("{}: {problem}", pod.name)),
+            None if now.duration_since(pod.since) > UNREADY_GRACE => Some(format!(
+                "{} has not been ready since {:.0}",
+                pod.name, pod.since
+            )),
+            None => None,
+        })
+        .collect()
+}
+
+fn drain_blocked(facts: &Facts<'_>) -> ConditionState {
+    match &facts.scaling.kept {
+        Some(Kept::Blocked(why)) => state("DrainBlocked", true, "NodeNotEmpty", why.clone()),
+        Some(Kept::Waiting(why)) => state("DrainBlocked", false, "Draining", why.clone()),
+        None => state("DrainBlocked", false, "NothingToDrain", String::new()),
+    }
+}
+
+fn state(
+    type_: &'static str,
+    is_true: bool,
+    reason: &'static str,
+    mut message: String,
+) -> ConditionState {
+    if message.len() > MESSAGE_MAX {
+        let end = (0..=MESSAGE_MAX)
+            .rev()
+            .find(|&at| message.is_char_boundary(at));
+        message.truncate(end.unwrap_or(0));
+    }
+    ConditionState {
+        type_,
+        is_true,
+        reason,
+        message,
+    }
+}

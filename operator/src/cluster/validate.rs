@@ -1,0 +1,252 @@
+//! From a manifest that the API server accepted to one that can be built: the rules that need code.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{PodTemplateSpec, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::ResourceExt;
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::api::{
+    Durability, NsqCluster, Resources, Scalar, StorageSpec, VolumeRetention, is_paused,
+};
+
+/// Bound of `nsqd.replicas`, as in the schema: node ids have to stay below NSQ's 1024.
+pub const MAX_NSQD: i32 = 200;
+/// Bound of `nsqlookupd.replicas`, as in the schema.
+pub const MAX_NSQLOOKUPD: i32 = 9;
+
+/// What is wrong with a manifest, as a sentence for its author.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Invalid {
+    #[error("{field} must be between 1 and {max}, not {value}")]
+    Count {
+        field: &'static str,
+        value: i32,
+        max: i32,
+    },
+    #[error("{field} is not a pod template: {reason}")]
+    PodTemplate { field: &'static str, reason: String },
+    #[error("{field} has an unknown field: {path}")]
+    UnknownField { field: &'static str, path: String },
+}
+
+/// A cluster that can be built; the only input of planning.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValidatedCluster {
+    pub name: String,
+    pub namespace: String,
+    pub uid: String,
+    pub generation: Option<i64>,
+    /// Only look and report.
+    pub paused: bool,
+    pub nsqd: Daemon,
+    pub durability: Durability,
+    pub storage: Storage,
+    pub nsqlookupd: Daemon,
+}
+
+/// What both kinds of node have.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Daemon {
+    pub replicas: u32,
+    pub image: String,
+    pub resources: Option<ResourceRequirements>,
+    /// Option name without dashes to its value.
+    pub options: BTreeMap<String, String>,
+    pub overlay: Option<PodTemplateSpec>,
+}
+
+/// The volume of each nsqd.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Storage {
+    pub size: Quantity,
+    pub class: Option<String>,
+    pub when_deleted: VolumeRetention,
+}
+
+/// Checks what the schema cannot say and settles every default.
+///
+/// # Errors
+/// The first thing found that cannot be built.
+pub fn validate(cluster: &NsqCluster) -> Result<ValidatedCluster, Invalid> {
+    let spec = &cluster.spec;
+    let (nsqd, nsqlookupd) = (&spec.nsqd, &spec.nsqlookupd);
+    Ok(ValidatedCluster {
+        name: cluster.name_any(),
+        namespace: cluster.namespace().unwrap_or_default(),
+        uid: cluster.uid().unwrap_or_default(),
+        generation: cluster.metadata.generation,
+        paused: is_paused(cluster),
+        nsqd: Daemon {
+            replicas: count("spec.nsqd.replicas", nsqd.replicas, MAX_NSQD)?,
+            image: nsqd.image.clone().unwrap_or_else(|| spec.image.clone()),
+            resources: nsqd.resources.as_ref().map(requirements),
+            options: texts(&nsqd.options),
+            overlay: overlay("spec.nsqd.podTemplate", nsqd.pod_template.as_ref())?,
+        },
+        durability: nsqd.durability,
+        storage: storage(&nsqd.storage),
+        nsqlookupd: Daemon {
+            replicas: count(
+                "spec.nsqlookupd.replicas",
+                nsqlookupd.replicas,
+                MAX_NSQLOOKUPD,
+            )?,
+            image: nsqlookupd
+                .image
+                .clone()
+                .unwrap_or_else(|| spec.image.clone()),
+            resources: nsqlookupd.resources.as_ref().map(requirements),
+            options: texts(&nsqlookupd.options),
+            overlay: overlay(
+                "spec.nsqlookupd.podTemplate",
+                nsqlookupd.pod_template.as_ref(),
+            )?,
+        },
+    })
+}
+
+fn count(field: &'static str, value: i32, max: i32) -> Result<u32, Invalid> {
+    match u32::try_from(value) {
+        Ok(count) if count >= 1 && value <= max => Ok(count),
+        _ => Err(Invalid::Count { field, value, max }),
+    }
+}
+
+fn texts(options: &BTreeMap<String, Scalar>) -> BTreeMap<String, String> {
+    options
+        .iter()
+        .map(|(name, value)| (name.clone(), value.to_string()))
+        .collect()
+}
+
+fn storage(spec: &StorageSpec) -> Storage {
+    Storage {
+        size: Quantity(spec.size.clone()),
+        class: spec.storage_class_name.clone(),
+        when_deleted: spec.when_deleted,
+    }
+}
+
+fn requirements(resources: &Resources) -> ResourceRequirements {
+    let quantities = |map: &BTreeMap<String, Scalar>| {
+        let quantities: BTreeMap<String, Quantity> = map
+            .iter()
+            .map(|(name, value)| (name.clone(), Quantity(value.to_string())))
+            .collect();
+        (!quantities.is_empty()).then_some(quantities)
+    };
+    ResourceRequirements {
+        limits: quantities(&resources.limits),
+        requests: quantities(&resources.requests),
+        ..ResourceRequirements::default()
+    }
+}
+
+fn overlay(
+    field: &'static str,
+    template: Option<&Map<String, Value>>,
+) -> Result<Option<PodTemplateSpec>, Invalid> {
+    let Some(template) = template else {
+        return Ok(None);
+    };
+    let written = Value::Object(template.clone());
+    let invalid = |err: serde_json::Error| Invalid::PodTemplate {
+        field,
+        reason: err.to_string(),
+    };
+    let parsed: PodTemplateSpec = serde_json::from_value(written.clone()).map_err(invalid)?;
+    let understood = serde_json::to_value(&parsed).map_err(invalid)?;
+    match first_unknown(&written, &understood, String::new()) {
+        Some(path) => Err(Invalid::UnknownField { field, path }),
+        None => Ok(Some(parsed)),
+    }
+}
+
+/// The first key that was written but not understood, as a path. Kubernetes' types ignore what they do not know, and a
+/// misspelt `nodeSelectr` that does nothing is worse than a refusal.
+fn first_unknown(written: &Value, understood: &Value, path: String) -> Option<String> {
+    match (written, understood) {
+        (Value::Object(written), Value::Object(understood)) => {
+            written.iter().find_map(|(key, value)| {
+                let path = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
+                match understood.get(key) {
+                    Some(kept) => first_unknown(value, kept, path),
+                    None if value.is_null() || is_empty(value) => None,
+                    None => Some(path),
+                }
+            })
+        }
+        (Value::Array(written), Value::Array(understood)) => written
+            .iter()
+            .zip(understood)
+            .enumerate()
+            .find_map(|(index, (value, kept))| {
+                first_unknown(value, kept, format!("{path}[{index}]"))
+            }),
+        _ => None,
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn cluster(nsqd: Value) -> NsqCluster {
+        let mut nsqd = nsqd;
+        nsqd["storage"] = json!({"size": "1Gi"});
+        serde_json::from_value(json!({
+            "apiVersion": "nsq.io/v1alpha1", "kind": "NsqCluster",
+            "metadata": {"name": "demo", "namespace": "default"},
+            "spec": {"image": "nsq:1", "nsqd": nsqd},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_misspelt_field_of_the_pod_template_is_refused_by_path() {
+        let template =
+            json!({"podTemplate": {"spec": {"containers": [{"name": "nsqd", "comand": ["x"]}]}}});
+        let error = validate(&cluster(template)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "spec.nsqd.podTemplate has an unknown field: spec.containers[0].comand"
+        );
+    }
+
+    #[test]
+    fn a_pod_template_of_the_wrong_shape_is_refused() {
+        let template =
+            json!({"podTemplate": {"spec": {"containers": [{"name": "nsqd", "env": "A=B"}]}}});
+        let error = validate(&cluster(template)).unwrap_err();
+        assert!(matches!(error, Invalid::PodTemplate { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_partial_pod_template_is_kept() {
+        let template =
+            json!({"podTemplate": {"spec": {"containers": [], "nodeSelector": {"disk": "fast"}}}});
+        let valid = validate(&cluster(template)).unwrap();
+        let overlay = valid.nsqd.overlay.unwrap().spec.unwrap();
+        assert_eq!(overlay.node_selector.unwrap()["disk"], "fast");
+    }
+
+    #[test]
+    fn counts_outside_the_bounds_are_refused() {
+        for replicas in [0, -1, MAX_NSQD + 1] {
+            let error = validate(&cluster(json!({"replicas": replicas}))).unwrap_err();
+            assert!(matches!(error, Invalid::Count { .. }), "{error}");
+        }
+    }
+}
