@@ -1,0 +1,175 @@
+//! Whether there is room: publishing stops while the disk still has space for everything else.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::log::Log;
+use crate::segment::{HEADER_BLOCK, Spare, path, spare_name};
+use crate::{JournalError, Lsn};
+
+/// What is known about free space. Looked at by the keeper, about once a second and when a segment was filled.
+#[derive(Debug, Default)]
+pub(crate) struct Space {
+    /// Publishing is refused.
+    full: AtomicBool,
+    /// Not even the reserve is left: nothing is accepted until a segment can be made.
+    exhausted: AtomicBool,
+    free: AtomicU64,
+}
+
+impl Space {
+    /// May messages of `bytes` be accepted?
+    pub(crate) fn admit(&self, bytes: u64, segment_bytes: u64) -> Result<(), JournalError> {
+        let free = self.free.load(Ordering::Relaxed);
+        if self.full.load(Ordering::Relaxed) {
+            return Err(JournalError::DiskFull(format!(
+                "{free} bytes free, publishing resumes when there is space"
+            )));
+        }
+        if bytes > segment_bytes && bytes > free {
+            return Err(JournalError::DiskFull(format!(
+                "{bytes} bytes do not fit in the {free} bytes free"
+            )));
+        }
+        Ok(())
+    }
+
+    /// May anything be accepted?
+    pub(crate) fn admit_small(&self) -> Result<(), JournalError> {
+        if self.exhausted.load(Ordering::Relaxed) {
+            return Err(JournalError::DiskFull(
+                "the journal's reserve is used up".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// A segment was needed and could not be made, or could be made again.
+    pub(crate) fn set_exhausted(&self, exhausted: bool) {
+        self.exhausted.store(exhausted, Ordering::Relaxed);
+        if exhausted {
+            self.full.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes in what the disk says. Resumes only at half as much again as the floor, lest it flutter.
+    fn observe(&self, free: u64, floor: u64, reserve: bool) {
+        self.free.store(free, Ordering::Relaxed);
+        let full = self.full.load(Ordering::Relaxed);
+        let enough = if full { floor + floor / 2 } else { floor };
+        self.full
+            .store(free < enough || !reserve, Ordering::Relaxed);
+    }
+}
+
+impl Log {
+    /// Keeps a spare segment at hand, looks at the free space, and retries what a full disk held up.
+    pub(crate) fn keep_house(&self) -> Result<(), JournalError> {
+        let reserve = match self.ensure_spare() {
+            Ok(()) => true,
+            Err(JournalError::DiskFull(_)) => false,
+            Err(error) => return Err(error),
+        };
+        let free = self
+            .disk
+            .free_space()
+            .map_err(|error| JournalError::io("statfs", ".", &error))?;
+        self.space.observe(free, self.options.free_floor, reserve);
+        if reserve && self.space.admit_small().is_err() {
+            self.write(Lsn::MAX)?;
+        }
+        self.sync_sealed()
+    }
+
+    fn ensure_spare(&self) -> Result<(), JournalError> {
+        let name = {
+            let mut catalog = self.catalog.lock();
+            if catalog
+                .spares
+                .iter()
+                .any(|spare| spare.bytes >= self.options.segment_bytes)
+            {
+                return Ok(());
+            }
+            catalog.next_spare += 1;
+            spare_name(catalog.next_spare)
+        };
+        let spare = self.make_spare(name, self.options.segment_bytes)?;
+        if self.options.zero_segments {
+            zero(&spare)?;
+        }
+        self.catalog.lock().spares.push(spare);
+        Ok(())
+    }
+
+    /// Creates and reserves a file of `bytes`; leaves nothing behind when that fails.
+    pub(crate) fn make_spare(&self, name: String, bytes: u64) -> Result<Spare, JournalError> {
+        make_spare(&*self.disk, name, bytes)
+    }
+}
+
+/// See [`Log::make_spare`].
+pub(crate) fn make_spare(
+    disk: &dyn crate::Disk,
+    name: String,
+    bytes: u64,
+) -> Result<Spare, JournalError> {
+    let path = path(&name);
+    let file = disk
+        .create(&path)
+        .map_err(|error| JournalError::io("create", &path, &error))?;
+    if let Err(error) = file.allocate(bytes) {
+        let error = JournalError::io("reserve space for", &path, &error);
+        // A file without its space is no reserve; failing to remove it changes nothing about that.
+        let _ = disk.remove(&path);
+        return Err(error);
+    }
+    Ok(Spare { name, file, bytes })
+}
+
+/// Zeroes in pieces of 64 KiB: larger ones leave large pages in the cache, which make every later small write
+/// slower. Written and synced blocks make later syncs cheaper than merely reserved ones.
+fn zero(spare: &Spare) -> Result<(), JournalError> {
+    const PIECE: [u8; 64 * 1024] = [0; 64 * 1024];
+    let failed = |error: std::io::Error| JournalError::io("zero", &path(&spare.name), &error);
+    let mut at = 0;
+    while at < spare.bytes {
+        let len = PIECE.len().min((spare.bytes - at) as usize);
+        spare.file.pwrite(at, &PIECE[..len]).map_err(failed)?;
+        at += len as u64;
+    }
+    spare.file.sync_data().map_err(failed)
+}
+
+/// Bytes of records that fit in a file of `bytes`.
+pub(crate) fn room(bytes: u64) -> u64 {
+    bytes.saturating_sub(HEADER_BLOCK) / 8 * 8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn publishing_stops_at_the_floor_and_resumes_above_it() {
+        let space = Space::default();
+        space.observe(100, 100, true);
+        assert!(space.admit(10, 64).is_ok());
+        assert!(space.admit(101, 64).is_err(), "larger than what is free");
+        space.observe(99, 100, true);
+        assert!(space.admit(1, 64).is_err());
+        assert!(space.admit_small().is_ok());
+        space.observe(149, 100, true);
+        assert!(space.is_full(), "resumes at one and a half times the floor");
+        space.observe(150, 100, false);
+        assert!(
+            space.is_full(),
+            "without a spare segment there is no reserve"
+        );
+        space.observe(150, 100, true);
+        assert!(!space.is_full());
+    }
+}
