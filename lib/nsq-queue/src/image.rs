@@ -10,6 +10,7 @@ pub struct TopicImage<P> {
     pub name: String,
     pub number: u32,
     pub paused: bool,
+    pub hold: bool,
     pub next_channel_number: u32,
     /// Next position and blocks of each lane.
     pub lanes: Vec<(u64, Vec<BlockImage<P>>)>,
@@ -73,6 +74,7 @@ impl<H: Host> Topic<H> {
             name: self.name.clone(),
             number: self.number,
             paused: self.paused,
+            hold: self.hold,
             next_channel_number: self.next_channel_number,
             lanes: lanes.collect(),
             distributed: self.distributed,

@@ -1,5 +1,6 @@
 use crate::Host;
-use crate::block::{Content, Entry};
+use crate::block::{Block, Content, Entry};
+use crate::deliver::MISSING;
 use crate::lane::LaneKind;
 use crate::topic::Topic;
 
@@ -15,6 +16,23 @@ pub struct PageOut<C> {
     /// (timestamp, offset, length, index of the chunk).
     pub messages: Vec<(i64, u32, u32, u32)>,
     pub chunks: Vec<C>,
+}
+
+/// Stands, in place of a timestamp, for a message that a damaged journal lost.
+const LOST: i64 = i64::MIN;
+
+fn page_out<H: Host>(block: &Block<H>) -> Option<PageOut<H::Chunk>> {
+    let content = block.content.as_ref()?;
+    let message = |entry: &Entry| match entry.chunk {
+        MISSING => (LOST, 0, 0, 0),
+        chunk => (entry.timestamp, entry.offset, entry.len, chunk),
+    };
+    Some(PageOut {
+        first_pos: block.first_pos,
+        first_id: block.first_id,
+        messages: content.entries.iter().map(message).collect(),
+        chunks: content.chunks.clone(),
+    })
 }
 
 /// A block read back: its messages lie in one chunk.
@@ -50,19 +68,28 @@ impl<H: Host> Topic<H> {
                 if kind == LaneKind::Fifo {
                     self.page_hint = block.first_pos;
                 }
-                let content = block.content.as_ref()?;
-                let messages = content.entries.iter();
-                return Some(PageOut {
-                    first_pos: block.first_pos,
-                    first_id: block.first_id,
-                    messages: messages
-                        .map(|e| (e.timestamp, e.offset, e.len, e.chunk))
-                        .collect(),
-                    chunks: content.chunks.clone(),
-                });
+                return page_out(block);
             }
         }
         None
+    }
+
+    /// Any unpaged block whose oldest memory `is_old`, also the one that is still being filled:
+    /// so that the journal can let go of what stays behind.
+    pub fn next_page_out_of(
+        &self,
+        is_old: impl Fn(&H::Chunk) -> bool,
+    ) -> Option<PageOut<H::Chunk>> {
+        let blocks = self.lanes.iter().flat_map(|lane| lane.blocks.iter());
+        let mut unpaged = blocks.filter(|block| block.live > 0 && block.page.is_none());
+        let old = |block: &&Block<H>| {
+            let chunk = block
+                .content
+                .as_ref()
+                .and_then(|content| content.chunks.first());
+            chunk.is_some_and(&is_old)
+        };
+        page_out(unpaged.find(old)?)
     }
 
     /// Positions around the cursors of channels that are being read.
@@ -127,7 +154,7 @@ impl<H: Host> Topic<H> {
                     timestamp,
                     offset,
                     len,
-                    chunk: 0,
+                    chunk: if timestamp == LOST { MISSING } else { 0 },
                 })
                 .collect(),
             chunks: vec![paged.chunk],

@@ -21,6 +21,7 @@ impl<H: Host> Topic<H> {
     pub fn from_image(image: TopicImage<H::Page>, options: TopicOptions) -> Self {
         let mut topic = Self::restoring(&image.name, image.number, options);
         topic.paused = image.paused;
+        topic.hold = image.hold;
         topic.next_channel_number = image.next_channel_number;
         topic.distributed = image.distributed;
         topic.held = image.held;

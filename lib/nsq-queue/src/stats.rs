@@ -4,7 +4,7 @@ use crate::topic::Topic;
 
 /// A topic's numbers as `/stats` shows them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TopicStats {
+pub struct TopicStats<W> {
     pub name: String,
     pub paused: bool,
     /// Messages that no channel has got yet, and how many of those are only on disk.
@@ -13,11 +13,11 @@ pub struct TopicStats {
     pub message_count: u64,
     pub message_bytes: u64,
     pub resident_bytes: u64,
-    pub channels: Vec<ChannelStats>,
+    pub channels: Vec<ChannelStats<W>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ChannelStats {
+pub struct ChannelStats<W> {
     pub name: String,
     pub paused: bool,
     pub depth: u64,
@@ -27,7 +27,8 @@ pub struct ChannelStats {
     pub message_count: u64,
     pub requeue_count: u64,
     pub timeout_count: u64,
-    pub consumers: Vec<(ConsumerId, ConsumerStats)>,
+    /// Each consumer's connection and numbers.
+    pub consumers: Vec<(W, ConsumerStats)>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub struct ConsumerStats {
 }
 
 impl<H: Host> Topic<H> {
-    pub fn stats(&self) -> TopicStats {
+    pub fn stats(&self) -> TopicStats<H::Waker> {
         let fifo = &self.lanes[0];
         let held = self.held.len() as u64;
         TopicStats {
@@ -61,7 +62,7 @@ impl<H: Host> Topic<H> {
         }
     }
 
-    fn channel_stats(&self, channel: &crate::Channel) -> ChannelStats {
+    fn channel_stats(&self, channel: &crate::Channel) -> ChannelStats<H::Waker> {
         let consumers = channel.consumers.iter();
         ChannelStats {
             name: channel.name.clone(),
@@ -74,7 +75,10 @@ impl<H: Host> Topic<H> {
             requeue_count: channel.requeue_count,
             timeout_count: channel.timeout_count,
             consumers: consumers
-                .filter_map(|&id| Some((id, self.consumer_stats(id)?)))
+                .filter_map(|&id| {
+                    let waker = self.consumers.get(id)?.spec.waker.clone();
+                    Some((waker, self.consumer_stats(id)?))
+                })
                 .collect(),
         }
     }

@@ -13,6 +13,8 @@ pub struct Topic<H: Host> {
     pub number: u32,
     pub ephemeral: bool,
     pub paused: bool,
+    /// Not yet begun: it is being found out which channels it has elsewhere.
+    pub(crate) hold: bool,
     pub(crate) options: TopicOptions,
     pub(crate) lanes: [Lane<H>; 2],
     pub(crate) visible: [Visible; 2],
@@ -133,6 +135,7 @@ impl<H: Host> Topic<H> {
             number,
             ephemeral: name.ends_with("#ephemeral"),
             paused: false,
+            hold: false,
             options,
             lanes,
             visible,
@@ -203,7 +206,7 @@ impl<H: Host> Topic<H> {
     }
 
     pub(crate) fn distributes(&self) -> bool {
-        !self.paused && !self.by_name.is_empty()
+        !self.paused && !self.hold && !self.by_name.is_empty()
     }
 
     /// Hands what the topic holds to its channels, if it may.
@@ -449,6 +452,17 @@ impl<H: Host> Topic<H> {
     pub fn pause(&mut self, paused: bool, effects: &mut Effects<H>) {
         self.paused = paused;
         self.distribute(effects);
+    }
+
+    /// While held, a new topic collects messages, so that channels which become known a moment
+    /// later get them all.
+    pub fn hold(&mut self, hold: bool, effects: &mut Effects<H>) {
+        self.hold = hold;
+        self.distribute(effects);
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.hold
     }
 
     /// A paused channel delivers nothing. False if there is none of that name.

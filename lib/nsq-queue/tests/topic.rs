@@ -2,6 +2,7 @@
 //! finishes it, bodies and attempts are right, nothing is invented, and after a crash (last
 //! checkpoint + what was journalled) everything is there but the last unlogged finishes.
 
+#![allow(clippy::unwrap_used)]
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
