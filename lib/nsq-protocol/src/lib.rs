@@ -7,6 +7,7 @@ mod command;
 mod error;
 mod frame;
 mod identify;
+pub mod lookup;
 mod message_id;
 mod names;
 mod parts;
