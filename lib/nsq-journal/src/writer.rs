@@ -37,6 +37,7 @@ pub(crate) struct Current {
 impl Log {
     /// Writes everything staged unless `upto` is written already. Whoever comes first writes for all.
     pub(crate) fn write(&self, upto: Lsn) -> Result<Lsn, JournalError> {
+        self.poison.check()?;
         let written = self.written.load(Ordering::Acquire);
         if written >= upto {
             return Ok(written);

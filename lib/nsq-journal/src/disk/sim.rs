@@ -197,7 +197,7 @@ impl State {
     /// Fails when `more` bytes do not fit.
     fn reserve(&self, more: u64) -> io::Result<()> {
         match self.capacity {
-            Some(capacity) if self.used() + more > capacity => {
+            Some(capacity) if more > 0 && self.used() + more > capacity => {
                 Err(io::Error::from(io::ErrorKind::StorageFull))
             }
             _ => Ok(()),

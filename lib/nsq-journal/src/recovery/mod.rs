@@ -80,6 +80,7 @@ pub(crate) fn open(
     let mut quarantine = Quarantine::new(&*disk, replay, &mut recovery);
     let found = Found::read(&*disk, &options, &mut quarantine)?;
     let (segments, mut end) = replay::run(&pool, &found, &mut quarantine)?;
+    replay::settle(&*disk, &found)?;
     if let Some(checkpoint) = &found.checkpoint
         && checkpoint.at.lsn > end
     {

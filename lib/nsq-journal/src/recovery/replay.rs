@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::chunk::{ChunkPool, ChunkWriter};
+use crate::disk::Disk;
 use crate::record::frame::{self, HEADER, Header, Seed};
-use crate::segment::{HEADER_BLOCK, Segment, SegmentHeader, path};
+use crate::segment::{DIRECTORY, HEADER_BLOCK, Segment, SegmentHeader, path};
 use crate::{JournalError, Lsn, Record};
 
 use super::files::{Found, SegmentFile};
@@ -64,17 +65,32 @@ pub(crate) fn run(
             first: header.first,
             limit,
         };
+        // Where the following segment is missing, this one may have ended anywhere.
+        let is_open_ended = next.is_none_or(|next| next > capacity_end);
         at = Reader {
             pool,
             span,
             quarantine,
         }
-        .records(at.min(limit), next.is_none())?;
+        .records(at.min(limit), is_open_ended)?;
         if next.is_none() {
             cut(segment, &span, at, quarantine, &mut kept)?;
         }
     }
     Ok((kept, at))
+}
+
+/// Makes what was replayed durable. After a mere crash of the process some of it is in the kernel only; the new run
+/// will never sync these files again, yet builds on them.
+pub(crate) fn settle(disk: &dyn Disk, found: &Found) -> Result<(), JournalError> {
+    for segment in &found.segments {
+        segment
+            .file
+            .sync_data()
+            .map_err(|error| JournalError::io("sync", &path(&segment.name), &error))?;
+    }
+    disk.sync_dir(DIRECTORY)
+        .map_err(|error| JournalError::io("sync", DIRECTORY, &error))
 }
 
 /// The segment's header; without one, what it must have been if its first record is readable.
@@ -137,9 +153,9 @@ struct Reader<'r, 'q> {
 }
 
 impl Reader<'_, '_> {
-    /// Hands out the records from `at` on; returns where they end. In the last segment of all, bytes after the last
-    /// record are the torn tail; in others they are damage.
-    fn records(&mut self, mut at: Lsn, is_last: bool) -> Result<Lsn, JournalError> {
+    /// Hands out the records from `at` on; returns where they end. Bytes after the last record are damage, unless
+    /// nothing says where the segment ended: then they may be the torn tail, or were never used.
+    fn records(&mut self, mut at: Lsn, is_open_ended: bool) -> Result<Lsn, JournalError> {
         while at < self.span.limit {
             let (next, damaged) = self.chunk(at)?;
             at = next;
@@ -148,7 +164,7 @@ impl Reader<'_, '_> {
             }
             let resume = match self.span.next_record(at) {
                 Some(resume) => resume,
-                None if is_last => return Ok(at),
+                None if is_open_ended => return Ok(at),
                 None => self.span.limit,
             };
             let offset = self.span.offset(at);
