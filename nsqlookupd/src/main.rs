@@ -1,1 +1,33 @@
-fn main() {}
+//! The program: options, a runtime, a signal.
+
+use std::process::ExitCode;
+
+use nsq_daemon::options::Parsed;
+use nsq_daemon::version::version_text;
+use nsq_daemon::{Stop, identity, log, shutdown};
+use nsqlookupd::Nsqlookupd;
+use nsqlookupd::options::Options;
+
+fn main() -> ExitCode {
+    let parsed = match Options::from_args(&identity::hostname(), std::env::args_os().skip(1)) {
+        Ok(parsed) => parsed,
+        Err(stop) => return stop.report("[nsqlookupd] "),
+    };
+    match run(&parsed) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => Stop::Fatal(format!("failed to instantiate nsqlookupd - {err}"))
+            .report(&parsed.options.log_prefix),
+    }
+}
+
+#[tokio::main]
+async fn run(parsed: &Parsed<Options>) -> anyhow::Result<()> {
+    let options = &parsed.options;
+    log::init(&options.log_prefix, options.log_level);
+    tracing::info!("{}", version_text("nsqlookupd"));
+    let daemon = Nsqlookupd::start(options).await?;
+    let signal = shutdown::signalled().await?;
+    tracing::info!("{signal}: stopping");
+    daemon.stop().await;
+    Ok(())
+}

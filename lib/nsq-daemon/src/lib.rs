@@ -2,12 +2,13 @@
 //!
 //! - [`options`]: one table per daemon; Go-style flags, NSQ's config file, usage text.
 //! - [`log`]: NSQ's log lines on stderr, level changeable at run time.
-//! - [`listen`]: TCP and unix-socket listeners behind one type.
+//! - [`listen`]: TCP and unix-socket listeners behind one type; [`connections`]: their bounded loop.
 //! - [`http`]: NSQ's HTTP conventions: JSON errors, 405 with `Allow`, redirects, and a bounded server.
 //! - [`shutdown`], [`identity`], [`version`], [`go_duration`]: the small rest.
 
 mod command_line;
 mod config_file;
+pub mod connections;
 pub mod go_duration;
 pub mod http;
 pub mod identity;

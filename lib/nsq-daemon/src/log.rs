@@ -128,7 +128,7 @@ impl Subscriber for NsqLog {
             level().max(LogLevel::Warn)
         }
         .filter();
-        metadata.is_event() && *metadata.level() <= filter
+        !metadata.is_span() && *metadata.level() <= filter
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {

@@ -1,26 +1,25 @@
 //! The HTTP server: bounded connections, bounded waiting, clean end.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::connections::Connections;
 use crate::listen::{Listener, Stream};
 
-/// Connections served at once; more wait in the listener's backlog.
-const MAX_CONNECTIONS: usize = 4096;
+const CONNECTIONS: Connections = Connections {
+    name: "HTTP",
+    max: 4096,
+    stop_grace: Duration::from_secs(5),
+};
 /// For the head of a request, and for an idle connection until the next one.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Largest head of a request, in bytes.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
-/// How long requests that have begun may go on after the stop.
-const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// The client's address, in every request's extensions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,35 +27,11 @@ pub struct RemoteAddress(pub String);
 
 /// Serves HTTP/1 until `stop`, then lets begun requests end, for a bounded time.
 pub async fn serve(listener: Listener, router: Router, stop: CancellationToken) {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => break,
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            ((stream, remote), permit) = accept(&listener, &room) => {
-                let (router, stop) = (router.clone(), stop.clone());
-                connections.spawn(async move {
-                    connection(stream, RemoteAddress(remote), router, stop).await;
-                    drop(permit);
-                });
-            }
-        }
-    }
-    drop(listener);
-    let ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(STOP_GRACE, ended).await.is_err() {
-        tracing::warn!("HTTP: {} requests cut off by the stop", connections.len());
-    }
-}
-
-async fn accept(
-    listener: &Listener,
-    room: &Arc<Semaphore>,
-) -> ((Stream, String), Option<tokio::sync::OwnedSemaphorePermit>) {
-    // Never closed, so never None.
-    let permit = room.clone().acquire_owned().await.ok();
-    (listener.accept().await, permit)
+    CONNECTIONS
+        .serve(listener, stop.clone(), |stream, remote| {
+            connection(stream, RemoteAddress(remote), router.clone(), stop.clone())
+        })
+        .await;
 }
 
 async fn connection(
