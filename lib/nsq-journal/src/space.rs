@@ -133,12 +133,12 @@ pub(crate) fn make_spare(
 /// Zeroes in pieces of 64 KiB: larger ones leave large pages in the cache, which make every later small write
 /// slower. Written and synced blocks make later syncs cheaper than merely reserved ones.
 fn zero(spare: &Spare) -> Result<(), JournalError> {
-    const PIECE: [u8; 64 * 1024] = [0; 64 * 1024];
+    let piece = vec![0; 64 << 10];
     let failed = |error: std::io::Error| JournalError::io("zero", &path(&spare.name), &error);
     let mut at = 0;
     while at < spare.bytes {
-        let len = PIECE.len().min((spare.bytes - at) as usize);
-        spare.file.pwrite(at, &PIECE[..len]).map_err(failed)?;
+        let len = piece.len().min((spare.bytes - at) as usize);
+        spare.file.pwrite(at, &piece[..len]).map_err(failed)?;
         at += len as u64;
     }
     spare.file.sync_data().map_err(failed)

@@ -192,6 +192,7 @@ impl Log {
         self.counters.sync_nanos.fetch_add(nanos, Ordering::Relaxed);
         self.counters.syncs.fetch_add(1, Ordering::Relaxed);
         self.durable.store(target, Ordering::Release);
+        self.pool.prepare();
         Ok(target)
     }
 

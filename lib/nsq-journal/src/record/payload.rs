@@ -221,6 +221,12 @@ impl<'a> Record<'a> {
                 put_u32(out, channel);
                 put_u8(out, u8::from(paused));
             }
+            _ => self.encode_positions(out),
+        }
+    }
+
+    fn encode_positions(&self, out: &mut Vec<u8>) {
+        match *self {
             Record::Release { through } => put_position(out, through),
             Record::Adopt {
                 incarnation,
@@ -241,11 +247,8 @@ impl<'a> Record<'a> {
                 put_position(out, position);
             }
             Record::CheckpointMark { lsn } => put_u64(out, lsn),
-            Record::Boot { .. }
-            | Record::Publish { .. }
-            | Record::Finish { .. }
-            | Record::Requeue { .. }
-            | Record::Import { .. } => unreachable!("encoded by `encode`"),
+            // All others were written above; the test with one of each kind fails for one that was forgotten.
+            _ => {}
         }
     }
 

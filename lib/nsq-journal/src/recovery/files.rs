@@ -19,6 +19,8 @@ pub(crate) struct SegmentFile {
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) bytes: u64,
     pub(crate) header: Option<SegmentHeader>,
+    /// Nothing was ever written to its header block.
+    pub(crate) is_blank: bool,
     /// From the header, else from the name; they differ when a power cut undid the header of a recycled file.
     pub(crate) number: u64,
 }
@@ -75,7 +77,14 @@ impl Found {
         if identity != Some(incarnation) {
             write_whole(disk, IDENTITY, &encode_identity(incarnation))?;
         }
-        checkpoints.retain(|(_, checkpoint)| checkpoint.incarnation == incarnation);
+        for (number, _) in
+            checkpoints.extract_if(.., |(_, foreign)| foreign.incarnation != incarnation)
+        {
+            quarantine.set_aside(
+                &checkpoint::name(number),
+                "the checkpoint belongs to another journal",
+            )?;
+        }
         let segments = own_segments(segments, incarnation, quarantine)?;
         let (spares, next_spare) = read_spares(disk, &names, options.segment_bytes)?;
         let runs = segments
@@ -145,14 +154,19 @@ fn read_segments(disk: &dyn Disk, names: &[String]) -> Result<Vec<SegmentFile>, 
             .map_err(|error| JournalError::io("stat", &path, &error))?;
         let mut block = vec![0; HEADER_BLOCK as usize];
         // An unreadable header block is like a damaged one.
-        let read = file.pread(0, &mut block).unwrap_or(0);
+        let read = file.pread(0, &mut block).unwrap_or_else(|_| {
+            block.fill(0xff);
+            0
+        });
         let header = SegmentHeader::parse(&path, &block[..read])?;
+        let is_blank = block.iter().all(|byte| *byte == 0);
         let number = header.map_or(number, |header| header.number);
         segments.push(SegmentFile {
             name: name.clone(),
             file,
             bytes,
             header,
+            is_blank,
             number,
         });
     }

@@ -33,12 +33,12 @@ pub(crate) fn run(
     let mut run = 0;
     for (index, segment) in found.segments.iter().enumerate() {
         let Some(header) = place(segment, found.incarnation, run, at) else {
-            quarantine.set_aside(
-                &segment.name,
-                "neither header nor records of the segment are readable",
-            )?;
+            discard(segment, quarantine)?;
             continue;
         };
+        if segment.header.is_none() {
+            restore(segment, &header)?;
+        }
         run = header.run;
         let room = segment.bytes.saturating_sub(HEADER_BLOCK);
         let next = found.segments[index + 1..]
@@ -117,6 +117,26 @@ fn place(segment: &SegmentFile, incarnation: u64, run: u64, at: Lsn) -> Option<S
         frame::parse(span.seed, at, &head[..read]).map(|_| header)
     };
     guess(run).or_else(|| guess(run + 1))
+}
+
+/// Writes a header that was worked out: what it was worked out from may be gone next time.
+fn restore(segment: &SegmentFile, header: &SegmentHeader) -> Result<(), JournalError> {
+    let written = segment.file.pwrite(0, &header.block());
+    written.map_err(|error| JournalError::io("write to", &path(&segment.name), &error))
+}
+
+/// Takes away a segment of which nothing can be read. One whose header block is blank was begun just before the
+/// power failed: header and records become durable together, so nothing promised is in it.
+fn discard(segment: &SegmentFile, quarantine: &mut Quarantine<'_>) -> Result<(), JournalError> {
+    if !segment.is_blank {
+        let why = "neither header nor records of the segment are readable";
+        return quarantine.set_aside(&segment.name, why);
+    }
+    let path = path(&segment.name);
+    quarantine
+        .disk
+        .remove(&path)
+        .map_err(|error| JournalError::io("remove", &path, &error))
 }
 
 /// Ends the last segment where its records end. What was torn there is copied first if it was a record of ours.

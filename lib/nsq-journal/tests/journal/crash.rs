@@ -50,6 +50,7 @@ impl Model {
             self.checkpointed = index + 1;
         } else {
             assert_eq!(self.checkpointed, 0, "the checkpoint is gone");
+            self.checkpoints.clear();
         }
         let mut found = recorder.records.iter().peekable();
         let mut survivors = Vec::new();

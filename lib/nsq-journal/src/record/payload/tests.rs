@@ -10,180 +10,169 @@ fn round_trip(record: Record<'_>) -> Vec<u8> {
     payload
 }
 
-/// One of each kind, with the payload it must have for ever.
+/// Checks code and size of the payload, which are fixed for ever.
+fn check(code: u8, len: usize, record: Record<'_>) {
+    assert_eq!(record.code(), code);
+    let payload = round_trip(record);
+    assert_eq!(payload.len(), len, "{record:?}");
+    for cut in 0..payload.len() {
+        // Only what ends in free text, a body or a list can be cut and still be read.
+        assert_ne!(Record::decode(code, &payload[..cut], 0), Some(record));
+    }
+}
+
+const AREA: [u8; 9] = [1, 0, 0, 0, b'x', 0, 0, 0, 0];
+
 #[test]
-fn every_record_keeps_its_code_and_layout() {
-    let at = |run, lsn| Position { run, lsn };
+fn records_of_messages_keep_code_and_layout() {
+    let (topic, channel) = (1, 2);
     let ranges = [IdRange {
         first_id: 5,
         count: 2,
     }];
+    let ranges = List::Given(&ranges[..]);
     let items = [Requeued {
         id: 9,
         attempts: 3,
         due: -1,
     }];
-    let area = [1, 0, 0, 0, b'x', 0, 0, 0, 0];
+    let items = List::Given(&items[..]);
     let bodies = StoredBodies {
         count: 2,
-        area: &area,
+        area: &AREA,
         bodies_at: PUBLISH_FIXED as u32,
     };
-    let cases: Vec<(u8, usize, Record<'_>)> = vec![
-        (
-            1,
-            18,
-            Record::Boot {
-                incarnation: 1,
-                run: 2,
-                node: "n0",
-            },
-        ),
-        (
-            2,
-            41,
-            Record::Publish {
-                topic: 1,
-                first_id: 2,
-                timestamp: 3,
-                due: 4,
-                bodies,
-            },
-        ),
-        (
-            3,
-            24,
-            Record::Finish {
-                topic: 1,
-                channel: 2,
-                ranges: List::Given(&ranges),
-            },
-        ),
-        (
-            4,
-            26,
-            Record::Requeue {
-                topic: 1,
-                channel: 2,
-                items: List::Given(&items),
-            },
-        ),
-        (
-            5,
-            16,
-            Record::Delivered {
-                topic: 1,
-                channel: 2,
-                through_id: 3,
-            },
-        ),
-        (
-            6,
-            5,
-            Record::TopicCreate {
-                topic: 1,
-                name: "t",
-            },
-        ),
-        (7, 4, Record::TopicDelete { topic: 1 }),
-        (
-            8,
-            12,
-            Record::TopicEmpty {
-                topic: 1,
-                through_id: 2,
-            },
-        ),
-        (
-            9,
-            5,
-            Record::TopicPause {
-                topic: 1,
-                paused: true,
-            },
-        ),
-        (
-            10,
-            18,
-            Record::ChannelCreate {
-                topic: 1,
-                channel: 2,
-                name: "ch",
-                from_id: 3,
-            },
-        ),
-        (
-            11,
-            8,
-            Record::ChannelDelete {
-                topic: 1,
-                channel: 2,
-            },
-        ),
-        (
-            12,
-            16,
-            Record::ChannelEmpty {
-                topic: 1,
-                channel: 2,
-                through_id: 3,
-            },
-        ),
-        (
-            13,
-            9,
-            Record::ChannelPause {
-                topic: 1,
-                channel: 2,
-                paused: false,
-            },
-        ),
-        (
-            14,
-            46,
-            Record::Import {
-                topic: 1,
-                id: 2,
-                timestamp: 3,
-                attempts: 4,
-                due: 5,
-                finished: List::Given(&[6, 7]),
-                body: b"body",
-            },
-        ),
-        (15, 16, Record::Release { through: at(1, 2) }),
-        (
-            16,
-            40,
-            Record::Adopt {
-                incarnation: 1,
-                from: at(2, 3),
-                through: at(4, 5),
-            },
-        ),
-        (
-            17,
-            40,
-            Record::Adopted {
-                incarnation: 1,
-                through: at(2, 3),
-                position: at(4, 5),
-            },
-        ),
-        (18, 8, Record::CheckpointMark { lsn: 1 }),
-    ];
-    assert_eq!(cases.len(), usize::from(CODE_MAX));
-    for (code, len, record) in cases {
-        assert_eq!(record.code(), code);
-        let payload = round_trip(record);
-        assert_eq!(payload.len(), len, "{record:?}");
-        for cut in 0..payload.len() {
-            if let Some(shorter) = Record::decode(code, &payload[..cut], 0) {
-                // Only what ends in free text, a body or a list can be cut and still be read.
-                assert_ne!(shorter, record);
-            }
-        }
-    }
+    let (id, first_id, through_id) = (2, 2, 3);
+    let (timestamp, due, attempts) = (3, 4, 5);
+    let (finished, body) = (List::Given(&[6, 7][..]), &b"body"[..]);
+    check(
+        2,
+        41,
+        Record::Publish {
+            topic,
+            first_id,
+            timestamp,
+            due,
+            bodies,
+        },
+    );
+    check(
+        3,
+        24,
+        Record::Finish {
+            topic,
+            channel,
+            ranges,
+        },
+    );
+    check(
+        4,
+        26,
+        Record::Requeue {
+            topic,
+            channel,
+            items,
+        },
+    );
+    check(
+        5,
+        16,
+        Record::Delivered {
+            topic,
+            channel,
+            through_id,
+        },
+    );
+    check(
+        14,
+        46,
+        Record::Import {
+            topic,
+            id,
+            timestamp,
+            attempts,
+            due,
+            finished,
+            body,
+        },
+    );
+}
+
+#[test]
+fn records_of_topics_and_channels_keep_code_and_layout() {
+    let (topic, channel, paused) = (1, 2, true);
+    let (name, from_id, through_id) = ("name", 3, 4);
+    check(6, 8, Record::TopicCreate { topic, name });
+    check(7, 4, Record::TopicDelete { topic });
+    check(8, 12, Record::TopicEmpty { topic, through_id });
+    check(9, 5, Record::TopicPause { topic, paused });
+    check(
+        10,
+        20,
+        Record::ChannelCreate {
+            topic,
+            channel,
+            name,
+            from_id,
+        },
+    );
+    check(11, 8, Record::ChannelDelete { topic, channel });
+    check(
+        12,
+        16,
+        Record::ChannelEmpty {
+            topic,
+            channel,
+            through_id,
+        },
+    );
+    check(
+        13,
+        9,
+        Record::ChannelPause {
+            topic,
+            channel,
+            paused,
+        },
+    );
+}
+
+#[test]
+fn records_of_positions_keep_code_and_layout() {
+    let (incarnation, run, lsn) = (1, 2, 3);
+    let from = Position { run: 1, lsn: 2 };
+    let through = Position { run: 3, lsn: 4 };
+    let position = Position { run: 5, lsn: 6 };
+    check(
+        1,
+        18,
+        Record::Boot {
+            incarnation,
+            run,
+            node: "n0",
+        },
+    );
+    check(15, 16, Record::Release { through });
+    check(
+        16,
+        40,
+        Record::Adopt {
+            incarnation,
+            from,
+            through,
+        },
+    );
+    check(
+        17,
+        40,
+        Record::Adopted {
+            incarnation,
+            through,
+            position,
+        },
+    );
+    check(18, 8, Record::CheckpointMark { lsn });
+    assert_eq!(CODE_MAX, 18);
 }
 
 #[test]
