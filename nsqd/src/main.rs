@@ -1,1 +1,43 @@
-fn main() {}
+//! The program: options, a runtime, a signal.
+
+use std::process::ExitCode;
+
+use nsq_daemon::options::Parsed;
+use nsq_daemon::version::version_text;
+use nsq_daemon::{Stop, identity, log, shutdown};
+use nsqd::Server;
+use nsqd::options::Options;
+
+fn main() -> ExitCode {
+    let parsed = match Options::from_args(&identity::hostname(), std::env::args_os().skip(1)) {
+        Ok(parsed) => parsed,
+        Err(stop) => return stop.report("[nsqd] "),
+    };
+    let prefix = parsed.options.log_prefix.clone();
+    match run(parsed) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => Stop::Fatal(format!("failed to instantiate nsqd - {err}")).report(&prefix),
+    }
+}
+
+#[tokio::main]
+async fn run(parsed: Parsed<Options>) -> anyhow::Result<()> {
+    let warning = parsed.warning();
+    let options = parsed.options;
+    log::init(&options.log_prefix, options.log_level);
+    tracing::info!("{}", version_text("nsqd"));
+    tracing::info!("ID: {}", options.node_id);
+    if let Some(warning) = warning {
+        tracing::warn!("{warning}");
+    }
+    let server = Server::start(options).await?;
+    server
+        .run(async {
+            match shutdown::signalled().await {
+                Ok(signal) => tracing::info!("{signal}: stopping"),
+                Err(error) => tracing::error!("cannot listen for signals - {error}"),
+            }
+        })
+        .await?;
+    Ok(())
+}

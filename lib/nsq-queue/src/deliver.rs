@@ -22,6 +22,9 @@ pub enum Pulled<P> {
     Messages(u32),
     /// The next one lies on disk: read the page, give it to `page_in`, pull again.
     NeedsPage { page: P, pos: u64 },
+    /// Messages wait, but the journal is not committed through `at` yet: the consumer is
+    /// parked, and should also be woken when it is.
+    NotKept { at: u64 },
 }
 
 /// A body on its entry: nothing is there because a damaged journal lost it.
@@ -38,7 +41,30 @@ impl<H: Host> Topic<H> {
         }
         let limit = self.distributed.min(self.visible[0].below);
         let fresh = limit.saturating_sub(channel.cursor);
-        fresh + channel.requeued.len() as u64
+        let front = channel.requeued.front();
+        match front.is_some_and(|item| self.is_kept(item.pos)) {
+            true => fresh + channel.requeued.len() as u64,
+            false => fresh,
+        }
+    }
+
+    fn is_kept(&self, pos: u64) -> bool {
+        pos < self.visible[LaneKind::of(pos) as usize].below
+    }
+
+    /// Where the journal must be committed before the channel's next message may go out, if it
+    /// only waits for that.
+    fn not_kept(&self, index: usize) -> Option<u64> {
+        let channel = self.channels[index]
+            .as_ref()
+            .filter(|channel| !channel.paused)?;
+        let fresh = (channel.cursor < self.distributed).then_some(channel.cursor);
+        let requeued = channel.requeued.front().map(|item| item.pos);
+        let waiting = fresh
+            .into_iter()
+            .chain(requeued)
+            .find(|&pos| !self.is_kept(pos))?;
+        self.visible[LaneKind::of(waiting) as usize].next_mark()
     }
 
     /// The consumer's connection has room for `max_bytes`: takes messages and hands each to
@@ -65,10 +91,14 @@ impl<H: Host> Topic<H> {
         let (index, room) = (consumer.channel, consumer.room());
         let available = self.available(index);
         if room == 0 || available == 0 {
-            if room > 0 {
-                self.park(index, id);
+            if room == 0 {
+                return Pulled::Messages(0);
             }
-            return Pulled::Messages(0);
+            self.park(index, id);
+            return match self.not_kept(index) {
+                Some(at) => Pulled::NotKept { at },
+                None => Pulled::Messages(0),
+            };
         }
         let ready = self.channels[index]
             .as_ref()

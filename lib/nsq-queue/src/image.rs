@@ -52,6 +52,20 @@ pub struct ExceptionImage {
     pub due: i64,
 }
 
+impl<P> TopicImage<P> {
+    /// Only the topic and its channels: for messages that a crash may lose.
+    pub fn without_messages(mut self) -> Self {
+        self.distributed = self.lanes.first().map_or(0, |lane| lane.0);
+        self.lanes.iter_mut().for_each(|lane| lane.1.clear());
+        self.held.clear();
+        for channel in &mut self.channels {
+            channel.cursor = self.distributed;
+            channel.exceptions.clear();
+        }
+        self
+    }
+}
+
 impl<H: Host> Topic<H> {
     pub fn image(&self) -> TopicImage<H::Page> {
         let lanes = self.lanes.iter().map(|lane| {

@@ -34,6 +34,7 @@ pub(crate) struct Lane<H: Host> {
     pub blocks: VecDeque<Block<H>>,
     pub next_pos: u64,
     pub resident_bytes: u64,
+    pub resident_messages: u64,
     dead: usize,
     /// Pages of dead blocks, for the host to release.
     pub released: Vec<H::Page>,
@@ -46,6 +47,7 @@ impl<H: Host> Lane<H> {
             blocks: VecDeque::new(),
             next_pos: kind.first_pos(),
             resident_bytes: 0,
+            resident_messages: 0,
             dead: 0,
             released: Vec::new(),
             spare: None,
@@ -76,6 +78,7 @@ impl<H: Host> Lane<H> {
         let pos = self.next_pos;
         self.next_pos += 1;
         self.resident_bytes += u64::from(entry.len);
+        self.resident_messages += 1;
         if let Some(block) = self.blocks.back_mut() {
             block.push(entry, chunk);
             block.live += live;
@@ -196,6 +199,7 @@ impl<H: Host> Lane<H> {
         let block = &mut self.blocks[index];
         if let Some(content) = block.content.take() {
             self.resident_bytes -= block.bytes;
+            self.resident_messages -= u64::from(block.count);
             let mut entries = content.entries;
             entries.clear();
             if self.spare.is_none() {

@@ -1,5 +1,5 @@
 use crate::Host;
-use crate::block::{Block, Content, Entry};
+use crate::block::{BLOCK_MESSAGES, Block, Content, Entry};
 use crate::deliver::MISSING;
 use crate::lane::LaneKind;
 use crate::topic::Topic;
@@ -46,6 +46,17 @@ impl<H: Host> Topic<H> {
     /// Bytes of bodies that this topic keeps in memory.
     pub fn resident_bytes(&self) -> u64 {
         self.lanes.iter().map(|lane| lane.resident_bytes).sum()
+    }
+
+    /// Whether more is in memory than the topic should keep there. A block that is being filled
+    /// does not count.
+    pub fn is_crowded(&self) -> bool {
+        let kept = self.options.mem_queue_size.max(u64::from(BLOCK_MESSAGES));
+        self.lanes
+            .iter()
+            .map(|lane| lane.resident_messages)
+            .sum::<u64>()
+            > kept
     }
 
     /// The next block that may leave memory: closed, unpaged, and not about to be read.
@@ -119,6 +130,7 @@ impl<H: Host> Topic<H> {
         block.page = Some(page);
         if block.content.take().is_some() {
             lane.resident_bytes -= block.bytes;
+            lane.resident_messages -= u64::from(block.count);
         }
         None
     }
@@ -132,6 +144,7 @@ impl<H: Host> Topic<H> {
                     |range: &(u64, u64)| block.first_pos < range.1 && block.end_pos() > range.0;
                 if !hot.iter().any(read) && block.content.take().is_some() {
                     lane.resident_bytes -= block.bytes;
+                    lane.resident_messages -= u64::from(block.count);
                 }
             }
         }
@@ -160,6 +173,7 @@ impl<H: Host> Topic<H> {
             chunks: vec![paged.chunk],
         });
         lane.resident_bytes += block.bytes;
+        lane.resident_messages += u64::from(block.count);
     }
 
     /// The page behind the block at `pos`, if it is not in memory: what to read ahead.
@@ -188,6 +202,7 @@ impl<H: Host> Topic<H> {
         }
         if block.content.take().is_some() {
             lane.resident_bytes -= block.bytes;
+            lane.resident_messages -= u64::from(block.count);
         }
     }
 }

@@ -126,6 +126,7 @@ impl<H: Host> Topic<H> {
             let index = (pos - block.first_pos) as usize;
             let content = block.content.get_or_insert_with(|| {
                 lane.resident_bytes += block.bytes;
+                lane.resident_messages += u64::from(block.count);
                 Content {
                     entries: Vec::new(),
                     chunks: Vec::new(),
@@ -240,6 +241,7 @@ impl<H: Host> Topic<H> {
             for block in lane.blocks.iter_mut().filter(unpaged) {
                 let content = block.content.get_or_insert_with(|| {
                     lane.resident_bytes += block.bytes;
+                    lane.resident_messages += u64::from(block.count);
                     Content {
                         entries: Vec::new(),
                         chunks: Vec::new(),

@@ -47,8 +47,9 @@ pub struct Topic<H: Host> {
 pub struct TopicOptions {
     /// Finishes and requeues are logged for the journal.
     pub journalled: bool,
-    /// Messages kept for an ephemeral topic or channel that nobody reads; more are dropped.
-    pub ephemeral_depth: u64,
+    /// Messages kept in memory before the topic is to be paged out; what an ephemeral topic or
+    /// channel that nobody reads has above this is dropped.
+    pub mem_queue_size: u64,
     /// TOUCH extends no further than this after the delivery, nanoseconds.
     pub max_msg_timeout: i64,
 }
@@ -70,6 +71,10 @@ impl Visible {
         } else {
             self.marks.push_back((at, pos));
         }
+    }
+
+    pub(crate) fn next_mark(&self) -> Option<u64> {
+        self.marks.front().map(|mark| mark.0)
     }
 
     pub(crate) fn advance(&mut self, committed: u64) {
@@ -248,7 +253,7 @@ impl<H: Host> Topic<H> {
 
     /// Ephemeral queues are bounded: the oldest of what is too much goes.
     fn drop_overflow(&mut self) {
-        let limit = self.options.ephemeral_depth;
+        let limit = self.options.mem_queue_size;
         let end = self.lanes[LaneKind::Fifo as usize].next_pos;
         if self.ephemeral && end - self.distributed > limit {
             self.skip_undistributed(end - limit);
@@ -350,7 +355,7 @@ impl<H: Host> Topic<H> {
             let gone = (channel.name.clone(), channel.number);
             self.remove_channel(index, effects);
             effects.channels_gone.push(gone);
-        } else if self.available(index) > 0 {
+        } else if channel.cursor < self.distributed || !channel.requeued.is_empty() {
             self.wake_one(index, effects); // it may have been woken for a message it never took
         }
     }

@@ -83,7 +83,7 @@ struct Rig {
 fn options() -> TopicOptions {
     TopicOptions {
         journalled: true,
-        ephemeral_depth: 100,
+        mem_queue_size: 100,
         max_msg_timeout: 10_000,
     }
 }
@@ -240,6 +240,7 @@ impl Rig {
             }
             match pulled {
                 Pulled::NeedsPage { page, pos } => self.page_in(page, pos),
+                Pulled::NotKept { at } => panic!("everything is kept here, not only to {at}"),
                 Pulled::Messages(n) => {
                     assert_eq!(n as usize, got.len());
                     return;

@@ -1,0 +1,75 @@
+//! The state of all topics, written down, so that the journal before it can be let go: from it
+//! and the journal since, [`crate::recovery`] makes the node anew.
+
+use std::sync::Arc;
+
+use nsq_journal::{JournalError, Lsn};
+use nsq_queue::TopicImage;
+use serde::{Deserialize, Serialize};
+
+use crate::host::Page;
+use crate::journal_log::log_queue;
+use crate::nsqd::Nsqd;
+use crate::options::Durability;
+
+/// The format of [`State`]; a later one gets the next number.
+pub(crate) const VERSION: u8 = 1;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct State {
+    pub next_sequence: u64,
+    pub next_topic_number: u32,
+    /// Each topic, and the position in the journal through which its records are in the image.
+    pub topics: Vec<(Lsn, TopicImage<Page>)>,
+}
+
+/// Takes a checkpoint. `last`: the node stops, so what is only in memory goes along on pages.
+pub(crate) fn take(nsqd: &Arc<Nsqd>, last: bool) -> Result<(), JournalError> {
+    // Everything from here on is replayed, whatever the images already hold of it.
+    let mut keep_from = nsqd.journal.tail();
+    let next_topic_number = nsqd.next_topic_number();
+    let mut topics = Vec::new();
+    for topic in nsqd.topics() {
+        let memory = topic.level() == Durability::Memory;
+        if last && memory {
+            nsqd.page_out(&topic, |queue| queue.next_page_out_of(|_| true))?;
+        }
+        let imaged = topic.change_now(nsqd, |queue, _| {
+            if queue.ephemeral {
+                return Ok(None);
+            }
+            log_queue(nsqd, queue)?;
+            let image = match memory && !last {
+                true => queue.image().without_messages(),
+                false => queue.image(),
+            };
+            let oldest = queue.unpaged_chunks().map(|chunk| chunk.0.base()).min();
+            Ok(Some((
+                nsqd.journal.tail(),
+                image,
+                oldest.filter(|_| !memory),
+            )))
+        })?;
+        if let Some((at, image, oldest)) = imaged {
+            keep_from = oldest.into_iter().fold(keep_from, Lsn::min);
+            topics.push((at, image));
+        }
+    }
+    for (_, image) in &topics {
+        let mut blocks = image.lanes.iter().flat_map(|lane| &lane.1);
+        if blocks.any(|block| block.page.is_some()) {
+            nsqd.spill.sync(image.number)?;
+        }
+    }
+    let state = State {
+        next_sequence: nsqd.sequence(),
+        next_topic_number,
+        topics,
+    };
+    let mut bytes = vec![VERSION];
+    let body = postcard::to_stdvec(&state)
+        .map_err(|_| JournalError::Invalid("a checkpoint could not be encoded"))?;
+    bytes.extend_from_slice(&body);
+    nsqd.journal.checkpoint(&bytes, keep_from)?;
+    nsqd.spill.sweep()
+}

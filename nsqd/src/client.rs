@@ -1,0 +1,104 @@
+//! What the rest of nsqd knows of a connection: how to wake it, and what `/stats` shows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use futures::task::AtomicWaker;
+use nsq_journal::Waiter;
+use parking_lot::Mutex;
+
+/// The shared half of a connection.
+#[derive(Debug)]
+pub struct Client {
+    /// Rises with each connection.
+    pub id: u64,
+    /// `host:port`, `@` on a unix socket.
+    pub remote_address: String,
+    /// Seconds since 1970.
+    pub connected_at: i64,
+    pub identity: Mutex<Identity>,
+    /// Messages published per topic.
+    pub publishes: Mutex<BTreeMap<String, u64>>,
+    pub subscribed: AtomicBool,
+    woken: AtomicBool,
+    hung_up: AtomicBool,
+    task: AtomicWaker,
+    wakes: AtomicU64,
+}
+
+/// What IDENTIFY told.
+#[derive(Debug, Clone, Default)]
+pub struct Identity {
+    pub client_id: String,
+    pub hostname: String,
+    pub user_agent: String,
+    pub sample_rate: i64,
+}
+
+impl Client {
+    pub fn new(id: u64, remote_address: String, connected_at: i64) -> Arc<Self> {
+        let host = remote_address.rsplit_once(':').map_or("", |(host, _)| host);
+        let identity = Identity {
+            client_id: host.to_owned(),
+            hostname: host.to_owned(),
+            ..Identity::default()
+        };
+        Arc::new(Self {
+            id,
+            identity: Mutex::new(identity),
+            remote_address,
+            connected_at,
+            publishes: Mutex::new(BTreeMap::new()),
+            subscribed: AtomicBool::new(false),
+            woken: AtomicBool::new(false),
+            hung_up: AtomicBool::new(false),
+            task: AtomicWaker::new(),
+            wakes: AtomicU64::new(0),
+        })
+    }
+
+    /// Has the connection look again at its subscription and its replies. Wake-ups that come
+    /// before it looked are one.
+    pub fn wake(&self) {
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            self.wakes.fetch_add(1, Ordering::Relaxed);
+            self.task.wake();
+        }
+    }
+
+    /// Ends the connection.
+    pub fn hang_up(&self) {
+        self.hung_up.store(true, Ordering::Release);
+        self.woken.store(true, Ordering::Release);
+        self.task.wake();
+    }
+
+    pub fn is_hung_up(&self) -> bool {
+        self.hung_up.load(Ordering::Acquire)
+    }
+
+    /// Registers the connection's task; wake-ups from here on reach it.
+    pub fn listen(&self, task: &std::task::Waker) {
+        self.task.register(task);
+    }
+
+    /// Whether there was a wake-up since the last call.
+    pub fn take_woken(&self) -> bool {
+        self.woken.load(Ordering::Relaxed) && self.woken.swap(false, Ordering::AcqRel)
+    }
+
+    pub fn count_publishes(&self, topic: &str, messages: u64) {
+        let mut publishes = self.publishes.lock();
+        match publishes.get_mut(topic) {
+            Some(count) => *count += messages,
+            None => drop(publishes.insert(topic.to_owned(), messages)),
+        }
+    }
+}
+
+impl Waiter for Client {
+    fn wake(self: Arc<Self>) {
+        Client::wake(&self);
+    }
+}

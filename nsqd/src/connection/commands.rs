@@ -1,0 +1,316 @@
+//! What each command does. Publishes to one topic that were read together are one run: one lock,
+//! one journal record, one write.
+
+use std::sync::Arc;
+
+use nsq_journal::{JournalError, Lsn};
+use nsq_protocol::{Command, Gate, IdentifyRequest, MessageId, ProtocolError, State, Step};
+use nsq_queue::{SettleError, SubscribeError};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Connection;
+use super::subscription::Subscription;
+use crate::live_topic::{Kept, LiveTopic, Then};
+use crate::options::Durability;
+
+/// Publishes that were decoded and not yet handed over.
+#[derive(Default)]
+pub(super) struct PublishRun {
+    topic: Option<Arc<LiveTopic>>,
+    bodies: Vec<(u32, u32)>,
+    oks: u32,
+    verb: &'static str,
+    /// This connection has published at all.
+    pub(super) published: bool,
+    /// Staged at level `write`: written together at the end of the round.
+    staged: Vec<(Arc<LiveTopic>, Then)>,
+    write_to: Lsn,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Applies the commands in `input` from `at` on; returns how many bytes the rest needs.
+    pub(super) fn apply_all(&mut self, input: &[u8], at: &mut usize) -> usize {
+        while *at < input.len() && !self.closing {
+            let gate = Gate {
+                state: self.state,
+                heartbeats: self.heartbeat > 0,
+                tls_missing: false,
+            };
+            match self.decoder.decode(gate, &input[*at..]) {
+                Ok(Step::Command(command, used)) => {
+                    let from = *at as u32;
+                    *at += used;
+                    self.apply(command, input, from);
+                }
+                Ok(Step::Incomplete(needed)) => return needed,
+                Ok(Step::HangUp) => {
+                    self.client.hang_up();
+                    return 0;
+                }
+                Err(error) => {
+                    self.hand_over(input);
+                    self.fail(error);
+                }
+            }
+        }
+        if self.closing {
+            *at = input.len(); // whatever follows a fatal error is dropped, as in NSQ
+        }
+        0
+    }
+
+    fn apply(&mut self, command: Command<'_>, input: &[u8], from: u32) {
+        match command {
+            Command::Fin(id) => self.finish(id),
+            Command::Pub { topic, body } => {
+                if self.gather(topic, "PUB", input) {
+                    self.run.bodies.push((from + body.0, body.1));
+                    self.run.oks += 1;
+                }
+            }
+            Command::Mpub { topic } => {
+                if self.gather(topic, "MPUB", input) {
+                    let bodies = self.decoder.bodies().iter();
+                    self.run
+                        .bodies
+                        .extend(bodies.map(|body| (from + body.0, body.1)));
+                    self.run.oks += 1;
+                }
+            }
+            Command::Dpub {
+                topic,
+                delay_ms,
+                body,
+            } => {
+                self.hand_over(input);
+                if self.gather(topic, "DPUB", input) {
+                    self.run.bodies.push((from + body.0, body.1));
+                    self.run.oks += 1;
+                    let due = self.nsqd.clock.now() + delay_ms as i64 * 1_000_000;
+                    self.hand_over_at(input, if delay_ms == 0 { 0 } else { due });
+                }
+            }
+            Command::Rdy(count) => self.set_ready(count),
+            Command::Nop => {}
+            Command::Req { id, delay_ms } => {
+                let delay = delay_ms as i64 * 1_000_000;
+                self.settle_one("REQ", id, |queue, now, consumer, id, effects| {
+                    queue.requeue(now, consumer, id, delay, effects)
+                });
+            }
+            Command::Touch(id) => {
+                self.settle_one("TOUCH", id, |queue, now, consumer, id, _| {
+                    queue.touch(now, consumer, id)
+                });
+            }
+            Command::Identify(body) => {
+                self.hand_over(input);
+                if let Err(error) = self.identify(body) {
+                    self.fail(error);
+                }
+            }
+            Command::Sub { topic, channel } => {
+                self.hand_over(input);
+                if let Err(error) = self.subscribe(topic, channel) {
+                    self.fail(error);
+                }
+            }
+            Command::Cls => {
+                self.hand_over(input);
+                self.close_subscription();
+                self.state = State::Closing;
+                self.outbox.response(b"CLOSE_WAIT");
+            }
+            Command::Auth(_) => {
+                self.hand_over(input);
+                self.fail(ProtocolError::fatal("E_AUTH_DISABLED", "AUTH disabled"));
+            }
+        }
+    }
+
+    fn finish(&mut self, text: &[u8; 16]) {
+        match MessageId::parse(text) {
+            Some(id) => self.finished.push(id.0),
+            None => self.settle_failed("FIN", text, SettleError::NotInFlight),
+        }
+    }
+
+    pub(super) fn settle_failed(&mut self, verb: &'static str, id: &[u8; 16], why: SettleError) {
+        let code = match verb {
+            "FIN" => "E_FIN_FAILED",
+            "REQ" => "E_REQ_FAILED",
+            _ => "E_TOUCH_FAILED",
+        };
+        let text = format!("{verb} {} failed {why}", String::from_utf8_lossy(id));
+        self.fail(ProtocolError::recoverable(code, text));
+    }
+
+    /// Makes `topic` the one that is published to. False: it cannot be, and that was answered.
+    fn gather(&mut self, topic: &str, verb: &'static str, input: &[u8]) -> bool {
+        let current = self.run.topic.as_ref();
+        if current.is_some_and(|current| current.name == topic && !current.is_deleted()) {
+            self.run.verb = verb;
+            return true;
+        }
+        self.hand_over(input);
+        if self.closing {
+            return false;
+        }
+        match self.nsqd.topic(topic) {
+            Ok(topic) => {
+                self.run.topic = Some(topic);
+                self.run.verb = verb;
+                true
+            }
+            Err(error) => {
+                self.publish_failed(verb, &error);
+                false
+            }
+        }
+    }
+
+    /// Publishes what was gathered.
+    fn hand_over(&mut self, input: &[u8]) {
+        self.hand_over_at(input, 0);
+    }
+
+    fn hand_over_at(&mut self, input: &[u8], due: i64) {
+        let oks = std::mem::take(&mut self.run.oks);
+        let Some(topic) = self.run.topic.clone().filter(|_| oks > 0) else {
+            return;
+        };
+        let count = self.run.bodies.len() as u64;
+        let published = topic.publish(&self.nsqd, input, &self.run.bodies, due);
+        self.run.bodies.clear();
+        self.run.published = true;
+        match published {
+            Ok((kept, then)) => {
+                self.client.count_publishes(&topic.name, count);
+                self.outbox.oks(kept, oks);
+                self.commit(&topic, kept, then);
+            }
+            Err(error) => self.publish_failed(self.run.verb, &error),
+        }
+        let live = self.nsqd.journal.pool().live_bytes();
+        self.nsqd.pager.note_memory(live);
+    }
+
+    fn publish_failed(&mut self, verb: &'static str, error: &JournalError) {
+        let code = match verb {
+            "PUB" => "E_PUB_FAILED",
+            "MPUB" => "E_MPUB_FAILED",
+            _ => "E_DPUB_FAILED",
+        };
+        tracing::error!(
+            "client({}): {verb} failed - {error}",
+            self.client.remote_address
+        );
+        self.fail(ProtocolError::fatal(code, format!("{verb} failed {error}")));
+    }
+
+    /// Consumers hear of messages once these are kept: at the end of the round, or after the sync.
+    fn commit(&mut self, topic: &Arc<LiveTopic>, kept: Kept, mut then: Then) {
+        match kept.level {
+            Durability::Memory => then.happen(&self.nsqd, topic),
+            Durability::Write => {
+                self.run.write_to = self.run.write_to.max(kept.at);
+                self.run.staged.push((Arc::clone(topic), then));
+            }
+            Durability::Fsync => {
+                self.nsqd.journal.sync_soon(kept.at, self.client.clone());
+                for client in then.effects.wake.drain(..) {
+                    self.nsqd.journal.sync_soon(kept.at, client);
+                }
+                then.happen(&self.nsqd, topic);
+            }
+        }
+    }
+
+    /// Publishes what is left of a read, and writes all that it staged, once.
+    pub(super) fn finish_publishes(&mut self, input: &[u8]) {
+        self.hand_over(input);
+        if self.run.staged.is_empty() {
+            return;
+        }
+        if let Err(error) = self.nsqd.journal.write(self.run.write_to) {
+            // A full disk: the records are written, and the answers given, when there is room.
+            tracing::error!("journal: {error}");
+            self.nsqd
+                .journal
+                .sync_soon(self.run.write_to, self.client.clone());
+        }
+        for (topic, then) in std::mem::take(&mut self.run.staged) {
+            then.happen(&self.nsqd, &topic);
+        }
+    }
+
+    fn identify(&mut self, body: &[u8]) -> Result<(), ProtocolError> {
+        let request = IdentifyRequest::parse(body)?;
+        let agreed = request.negotiate(&self.nsqd.options.identify_limits())?;
+        self.heartbeat = agreed.heartbeat_ms * 1_000_000;
+        self.next_heartbeat = self.nsqd.clock.now() + self.heartbeat;
+        self.spec.msg_timeout = agreed.msg_timeout * 1_000_000;
+        self.spec.sample_rate = agreed.sample_rate as u8;
+        {
+            let mut identity = self.client.identity.lock();
+            identity.client_id = request.client_id.unwrap_or_default();
+            identity.hostname = request.hostname.unwrap_or_default();
+            identity.user_agent = request.user_agent.unwrap_or_default();
+            identity.sample_rate = agreed.sample_rate;
+        }
+        if request.feature_negotiation == Some(true) {
+            let answer = serde_json::to_vec(&agreed).unwrap_or_else(|_| b"OK".to_vec());
+            self.outbox.response(&answer);
+        } else {
+            self.outbox.response(b"OK");
+        }
+        self.time_passed();
+        Ok(())
+    }
+
+    fn subscribe(&mut self, topic: &str, channel: &str) -> Result<(), ProtocolError> {
+        let failed =
+            |why: String| ProtocolError::fatal("E_SUB_FAILED", format!("SUB failed {why}"));
+        let spec = self.spec.of(&self.client);
+        // A topic may be deleted between being found and being subscribed to.
+        for _ in 0..8 {
+            let live = self
+                .nsqd
+                .topic(topic)
+                .map_err(|error| failed(error.to_string()))?;
+            let subscribed = live.subscribe(&self.nsqd, channel, &spec);
+            match subscribed.map_err(|error| failed(error.to_string()))? {
+                Ok(_) if live.is_deleted() => {}
+                Ok((consumer, kept)) => {
+                    self.state = State::Subscribed;
+                    self.client
+                        .subscribed
+                        .store(true, std::sync::atomic::Ordering::Relaxed);
+                    self.subscription = Some(Subscription::new(live, consumer));
+                    self.outbox.response_after(kept, b"OK");
+                    self.keep_soon(kept);
+                    return Ok(());
+                }
+                Err(SubscribeError::TooManyConsumers) => {
+                    let most = self.nsqd.options.max_channel_consumers;
+                    return Err(failed(format!(
+                        "consumers for {topic}:{channel} exceeds limit of {most}"
+                    )));
+                }
+                Err(SubscribeError::NoSuchChannel) => {}
+            }
+        }
+        Err(failed(format!("{topic}:{channel} is being deleted")))
+    }
+
+    /// Sees to it that an answer which waits for `kept` is released.
+    fn keep_soon(&mut self, kept: Kept) {
+        let journal = &self.nsqd.journal;
+        if kept.level == Durability::Write && journal.write(kept.at).is_ok() {
+            return;
+        }
+        if kept.level != Durability::Memory {
+            journal.sync_soon(kept.at, self.client.clone());
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! A connection: one poll function which reads, decodes, applies, delivers, releases answers and
+//! writes, until nothing moves. Everything it does to topics happens in between, under their
+//! locks; nothing calls back into it, others only wake it.
+
+mod buffers;
+mod commands;
+mod outbox;
+mod subscription;
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use nsq_protocol::{Decoder, HEARTBEAT, MAGIC_V2, ProtocolError, State};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Sleep;
+
+use crate::client::Client;
+use crate::nsqd::Nsqd;
+use buffers::{Inbox, SCRATCH};
+use commands::PublishRun;
+use outbox::Outbox;
+use subscription::Subscription;
+
+/// Rounds before other connections get their turn.
+const ROUNDS: usize = 8;
+/// Delivery pauses while more than this waits to be sent, so that a stuck consumer does not
+/// hoard messages.
+const OUTBOX_BYTES: usize = 64 * 1024;
+/// Reading pauses while more answers than this wait for the journal.
+const PENDING_ANSWERS: usize = 64 * 1024;
+
+pub struct Connection<S> {
+    nsqd: Arc<Nsqd>,
+    client: Arc<Client>,
+    stream: S,
+    inbox: Inbox,
+    outbox: Outbox,
+    decoder: Decoder,
+    magic_seen: bool,
+    state: State,
+    subscription: Option<Subscription>,
+    run: PublishRun,
+    /// Ids to be finished.
+    finished: Vec<u64>,
+    spec: subscription::Spec,
+    heartbeat: i64,
+    next_heartbeat: i64,
+    last_input: i64,
+    last_output: i64,
+    timer: Pin<Box<Sleep>>,
+    /// No more input: what is pending is answered, then the connection ends.
+    closing: bool,
+}
+
+/// What came of a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    Idle,
+    Moved,
+    Closed,
+}
+
+/// Serves a client until either side ends it.
+pub async fn serve<S>(nsqd: Arc<Nsqd>, stream: S, remote_address: String)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let client = nsqd.new_client(remote_address);
+    tracing::info!("TCP: new client({})", client.remote_address);
+    let mut connection = Connection::new(nsqd, stream, client);
+    poll_fn(|cx| connection.poll(cx)).await;
+    connection.end();
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    fn new(nsqd: Arc<Nsqd>, stream: S, client: Arc<Client>) -> Self {
+        let now = nsqd.clock.now();
+        let heartbeat = nsqd.options.client_timeout().as_nanos() as i64 / 2;
+        Self {
+            decoder: Decoder::new(nsqd.options.limits()),
+            spec: subscription::Spec::new(nsqd.options.msg_timeout.as_nanos() as i64),
+            client,
+            stream,
+            inbox: Inbox::default(),
+            outbox: Outbox::default(),
+            magic_seen: false,
+            state: State::Init,
+            subscription: None,
+            run: PublishRun::default(),
+            finished: Vec::new(),
+            heartbeat,
+            next_heartbeat: now + heartbeat,
+            last_input: now,
+            last_output: now,
+            timer: Box::pin(tokio::time::sleep(Duration::from_nanos(heartbeat as u64))),
+            closing: false,
+            nsqd,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.client.listen(cx.waker());
+        SCRATCH.with_borrow_mut(|scratch| {
+            self.outbox.borrow_buffer(&mut scratch.output);
+            let result = self.rounds(cx, &mut scratch.input);
+            self.outbox.return_buffer(&mut scratch.output);
+            result
+        })
+    }
+
+    fn rounds(&mut self, cx: &mut Context<'_>, scratch: &mut Vec<u8>) -> Poll<()> {
+        for _ in 0..ROUNDS {
+            if self.client.is_hung_up() {
+                return Poll::Ready(());
+            }
+            match self.round(cx, scratch) {
+                Round::Closed => return Poll::Ready(()),
+                Round::Moved => {}
+                Round::Idle => {
+                    ready!(self.timer.as_mut().poll(cx));
+                    if !self.time_passed() {
+                        return Poll::Ready(());
+                    }
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn round(&mut self, cx: &mut Context<'_>, scratch: &mut Vec<u8>) -> Round {
+        let woken = self.client.take_woken();
+        let mut moved = false;
+        if self.wants_input() {
+            match self.inbox.fill(&mut self.stream, cx, scratch) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(0)) => self.input_ended(),
+                Poll::Ready(Ok(_)) => {
+                    moved = true;
+                    self.last_input = self.nsqd.clock.now();
+                    self.take_input(scratch);
+                }
+                Poll::Ready(Err(_)) => return Round::Closed,
+            }
+        }
+        if self.outbox.release(&self.nsqd).is_err() {
+            return Round::Closed; // the journal failed: nothing may be acknowledged any more
+        }
+        moved |= self.deliver(woken);
+        match self.outbox.send(&mut self.stream, cx) {
+            Ok(0) => {}
+            Ok(_) => {
+                moved = true;
+                self.last_output = self.nsqd.clock.now();
+            }
+            Err(_) => return Round::Closed,
+        }
+        match moved {
+            _ if self.closing && self.outbox.is_empty() => Round::Closed,
+            true => Round::Moved,
+            false => Round::Idle,
+        }
+    }
+
+    fn wants_input(&self) -> bool {
+        let room =
+            self.outbox.pending() < PENDING_ANSWERS && self.outbox.bytes() < 16 * OUTBOX_BYTES;
+        let publisher = self.subscription.is_none() && self.run.published;
+        !self.closing && room && !(publisher && self.nsqd.pager.stalls(&self.client))
+    }
+
+    /// The client sends no more: what it published is answered, what it consumed goes back.
+    fn input_ended(&mut self) {
+        self.closing = true;
+        self.unsubscribe();
+    }
+
+    /// Decodes and applies what was read.
+    fn take_input(&mut self, scratch: &mut Vec<u8>) {
+        let (buffer, filled) = self.inbox.take(scratch);
+        let input = &buffer[..filled];
+        let mut at = 0;
+        if !self.magic_seen {
+            match input.first_chunk::<4>() {
+                None => return self.inbox.keep(scratch, buffer, 0, 4),
+                Some(MAGIC_V2) => at = 4,
+                Some(_) => {
+                    self.fail(ProtocolError::fatal("E_BAD_PROTOCOL", ""));
+                    return self.inbox.keep(scratch, buffer, usize::MAX, 0);
+                }
+            }
+            self.magic_seen = true;
+        }
+        let needed = self.apply_all(input, &mut at);
+        self.finish_publishes(input);
+        self.inbox.keep(scratch, buffer, at, needed);
+    }
+
+    /// Answers with an error; a fatal one ends the connection once it is sent.
+    fn fail(&mut self, error: ProtocolError) {
+        let level = if error.fatal { "closing" } else { "going on" };
+        tracing::debug!("client({}): {error}, {level}", self.client.remote_address);
+        self.outbox.error(&error);
+        if error.fatal {
+            self.closing = true;
+            self.unsubscribe();
+        }
+    }
+
+    /// Heartbeats and deadlines. False ends the connection.
+    fn time_passed(&mut self) -> bool {
+        let now = self.nsqd.clock.now();
+        if self.heartbeat == 0 {
+            self.sleep_until(now + 3_600_000_000_000);
+            return true;
+        }
+        let silent = now - self.last_input >= 2 * self.heartbeat;
+        let stuck = !self.outbox.is_sent() && now - self.last_output >= self.heartbeat;
+        if silent || stuck {
+            let why = if silent {
+                "no input"
+            } else {
+                "takes no output"
+            };
+            tracing::info!("client({}): {why}, closing", self.client.remote_address);
+            return false;
+        }
+        if now >= self.next_heartbeat {
+            if self.magic_seen && !self.closing {
+                self.outbox.response(HEARTBEAT);
+            }
+            self.next_heartbeat = now + self.heartbeat;
+        }
+        let deadline = self.last_input + 2 * self.heartbeat;
+        self.sleep_until(deadline.min(self.next_heartbeat));
+        true
+    }
+
+    fn sleep_until(&mut self, at: i64) {
+        let at = self.nsqd.clock.instant(at);
+        self.timer.as_mut().reset(at.into());
+    }
+
+    fn end(&mut self) {
+        self.unsubscribe();
+        tracing::info!(
+            "PROTOCOL(V2): [{}] exiting ioloop",
+            self.client.remote_address
+        );
+        self.nsqd.client_gone(&self.client);
+    }
+}

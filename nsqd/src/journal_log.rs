@@ -1,0 +1,95 @@
+//! Finishes and requeues go to the journal a little later: they are merged until then, nobody
+//! waits for them, and a crash costs duplicates of the last ones, never a message.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use nsq_journal::{IdRange, JournalError, List, Record, Requeued};
+use nsq_queue::{ChannelLog, Topic};
+
+use crate::host::NsqHost;
+use crate::live_topic::LiveTopic;
+use crate::nsqd::Nsqd;
+use crate::options::Durability;
+
+/// The longest that a finish waits.
+const LAZINESS: Duration = Duration::from_millis(50);
+
+/// Runs until its task is ended.
+pub async fn run(nsqd: Arc<Nsqd>) {
+    loop {
+        nsqd.unlogged_some.notified().await;
+        tokio::time::sleep(LAZINESS).await;
+        log_all(&nsqd);
+    }
+}
+
+/// Journals what all topics have to tell.
+pub fn log_all(nsqd: &Arc<Nsqd>) {
+    for topic in nsqd.take_unlogged() {
+        topic.listed.store(false, Ordering::Release);
+        if let Err(error) = log_topic(nsqd, &topic) {
+            tracing::error!("TOPIC({}): cannot journal finishes - {error}", topic.name);
+        }
+    }
+    if nsqd.options.durability != Durability::Memory
+        && let Err(error) = nsqd.journal.write(nsqd.journal.tail())
+    {
+        tracing::error!("journal: {error}");
+    }
+}
+
+fn log_topic(nsqd: &Arc<Nsqd>, topic: &Arc<LiveTopic>) -> Result<(), JournalError> {
+    // Under the topic's lock: a checkpoint must see either the log or its records, not neither.
+    topic.change_now(nsqd, |queue, _| log_queue(nsqd, queue))
+}
+
+/// Journals what this topic has to tell; its lock is held.
+pub(crate) fn log_queue(nsqd: &Nsqd, queue: &mut Topic<NsqHost>) -> Result<(), JournalError> {
+    let topic = queue.number;
+    for (channel, log) in queue.take_logs() {
+        log_channel(nsqd, topic, channel, &log)?;
+    }
+    Ok(())
+}
+
+fn log_channel(
+    nsqd: &Nsqd,
+    topic: u32,
+    channel: u32,
+    log: &ChannelLog,
+) -> Result<(), JournalError> {
+    if !log.finished.is_empty() {
+        let range = |&(first_id, count): &(u64, u64)| IdRange { first_id, count };
+        let ranges: Vec<IdRange> = log.finished.iter().map(range).collect();
+        let ranges = List::Given(&ranges);
+        nsqd.journal.append(&Record::Finish {
+            topic,
+            channel,
+            ranges,
+        })?;
+    }
+    if let Some(through_id) = log.delivered_through {
+        nsqd.journal.append(&Record::Delivered {
+            topic,
+            channel,
+            through_id,
+        })?;
+    }
+    if !log.requeued.is_empty() {
+        let item = |item: &nsq_queue::Requeued| Requeued {
+            id: item.id,
+            attempts: item.attempts,
+            due: item.due,
+        };
+        let items: Vec<Requeued> = log.requeued.iter().map(item).collect();
+        let items = List::Given(&items);
+        nsqd.journal.append(&Record::Requeue {
+            topic,
+            channel,
+            items,
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! What the options mean on the wire.
+
+use std::time::Duration;
+
+use nsq_protocol::{IdentifyLimits, Limits};
+
+use crate::options::Options;
+
+/// Silence after which a client that never said otherwise is gone; NSQ has no option for it.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Options {
+    pub fn client_timeout(&self) -> Duration {
+        CLIENT_TIMEOUT
+    }
+
+    pub fn limits(&self) -> Limits {
+        Limits {
+            max_msg_size: self.max_msg_size,
+            max_body_size: self.max_body_size,
+            max_rdy_count: self.max_rdy_count,
+            max_req_timeout_ms: self.max_req_timeout.as_millis() as u64,
+        }
+    }
+
+    pub fn identify_limits(&self) -> IdentifyLimits {
+        let millis = |duration: Duration| duration.as_millis() as i64;
+        IdentifyLimits {
+            max_rdy_count: self.max_rdy_count,
+            msg_timeout_ms: millis(self.msg_timeout),
+            max_msg_timeout_ms: millis(self.max_msg_timeout),
+            heartbeat_ms: millis(CLIENT_TIMEOUT) / 2,
+            max_heartbeat_ms: millis(self.max_heartbeat_interval),
+            output_buffer_timeout_ms: millis(self.output_buffer_timeout),
+            min_output_buffer_timeout_ms: millis(self.min_output_buffer_timeout),
+            max_output_buffer_timeout_ms: millis(self.max_output_buffer_timeout),
+            max_output_buffer_size: self.max_output_buffer_size,
+            max_deflate_level: self.max_deflate_level,
+            tls: false,
+            snappy: false,
+            deflate: false,
+            auth_required: false,
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Keeps memory and journal bounded: pages out what topics have too much of, takes checkpoints,
+//! and lets old journal segments go. One thread; publishers wait only when memory runs out.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use nsq_journal::{JournalError, Lsn, SpillBlock, SpillEntry};
+use nsq_queue::PageOut;
+use parking_lot::{Condvar, Mutex};
+
+use crate::checkpoint;
+use crate::client::Client;
+use crate::host::{ChunkRef, Page};
+use crate::live_topic::LiveTopic;
+use crate::memory_budget::MemoryBudget;
+use crate::nsqd::Nsqd;
+
+/// A checkpoint is due after this much journal.
+const CHECKPOINT_EVERY: u64 = 64 << 20;
+/// What keeps more journal than this from being let go is paged out.
+const JOURNAL_KEPT: u64 = 256 << 20;
+/// How often the journal's growth and, while it is short, the memory are looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// How soon a failed disk is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+pub(crate) struct Pager {
+    crowded: Mutex<Crowded>,
+    changed: Condvar,
+    /// Memory is short: publishers are not read from.
+    tight: AtomicBool,
+    stalled: Mutex<Vec<Arc<Client>>>,
+    budget: MemoryBudget,
+}
+
+#[derive(Default)]
+struct Crowded {
+    topics: VecDeque<Weak<LiveTopic>>,
+    stop: bool,
+}
+
+impl Pager {
+    pub(crate) fn new() -> Self {
+        Self {
+            crowded: Mutex::default(),
+            changed: Condvar::new(),
+            tight: AtomicBool::new(false),
+            stalled: Mutex::default(),
+            budget: MemoryBudget::of_this_process(),
+        }
+    }
+
+    /// The topic has more in memory than it should.
+    pub(crate) fn wake(&self, topic: &Arc<LiveTopic>) {
+        let mut crowded = self.crowded.lock();
+        // Each topic stands here once; the list is as long as the list of topics at most.
+        let listed = crowded
+            .topics
+            .iter()
+            .any(|other| other.as_ptr() == Arc::as_ptr(topic));
+        if !listed {
+            crowded.topics.push_back(Arc::downgrade(topic));
+            self.changed.notify_one();
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.crowded.lock().stop = true;
+        self.changed.notify_one();
+    }
+
+    /// Called with the memory in use after each publish.
+    pub(crate) fn note_memory(&self, live: usize) {
+        if live > self.budget.hard && !self.tight.swap(true, Ordering::AcqRel) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Whether this publisher has to wait: it is woken when there is memory again.
+    pub(crate) fn stalls(&self, client: &Arc<Client>) -> bool {
+        if !self.tight.load(Ordering::Acquire) {
+            return false;
+        }
+        self.stalled.lock().push(Arc::clone(client));
+        // It may have been relieved in between.
+        self.tight.load(Ordering::Acquire)
+    }
+
+    fn relieve(&self) {
+        self.tight.store(false, Ordering::Release);
+        for client in self.stalled.lock().drain(..) {
+            client.wake();
+        }
+    }
+
+    /// Runs until [`Pager::stop`].
+    pub(crate) fn run(nsqd: &Arc<Nsqd>) {
+        let pager = &nsqd.pager;
+        let mut last_checkpoint = nsqd.journal.tail();
+        loop {
+            let topic = {
+                let mut crowded = pager.crowded.lock();
+                if crowded.topics.is_empty() && !crowded.stop {
+                    pager.changed.wait_for(&mut crowded, LOOK);
+                }
+                if crowded.stop {
+                    return;
+                }
+                crowded.topics.pop_front()
+            };
+            if let Some(topic) = topic.and_then(|topic| topic.upgrade()) {
+                pager.report(nsqd.page_out(&topic, |queue| match queue.is_crowded() {
+                    true => queue.next_page_out(),
+                    false => None,
+                }));
+            }
+            pager.shrink(nsqd);
+            if nsqd.journal.tail() - last_checkpoint >= CHECKPOINT_EVERY {
+                last_checkpoint = nsqd.journal.tail();
+                pager.report(nsqd.let_journal_go(last_checkpoint.saturating_sub(JOURNAL_KEPT)));
+                pager.report(checkpoint::take(nsqd, false));
+            }
+        }
+    }
+
+    /// Pages out of all topics while memory is over its budget.
+    fn shrink(&self, nsqd: &Arc<Nsqd>) {
+        let over = || nsqd.journal.pool().live_bytes() > self.budget.soft;
+        if over() {
+            let mut topics = nsqd.topics();
+            topics
+                .sort_by_key(|topic| std::cmp::Reverse(topic.read(|queue| queue.resident_bytes())));
+            for topic in topics.iter().take_while(|_| over()) {
+                topic.change_now(nsqd, |queue, _| queue.evict());
+                self.report(nsqd.page_out(topic, |queue| match over() {
+                    true => queue.next_page_out(),
+                    false => None,
+                }));
+            }
+        }
+        if self.tight.load(Ordering::Acquire) {
+            // What cannot be paged out is being delivered: waiting longer would not free it.
+            self.relieve();
+        }
+    }
+
+    fn report(&self, result: Result<(), JournalError>) {
+        if let Err(error) = result {
+            tracing::error!("paging: {error}");
+            let mut crowded = self.crowded.lock();
+            if !crowded.stop {
+                self.changed.wait_for(&mut crowded, RETRY);
+            }
+        }
+    }
+}
+
+impl Nsqd {
+    /// Writes blocks to the topic's spill files, as long as `next` names one. Written without
+    /// the topic's lock.
+    pub(crate) fn page_out(
+        self: &Arc<Self>,
+        topic: &Arc<LiveTopic>,
+        next: impl Fn(&mut nsq_queue::Topic<crate::host::NsqHost>) -> Option<PageOut<ChunkRef>>,
+    ) -> Result<(), JournalError> {
+        while let Some(block) = topic.change_now(self, |queue, _| next(queue)) {
+            let page = self.write_block(topic.number, &block)?;
+            let unneeded =
+                topic.change_now(self, |queue, _| queue.paged_out(block.first_pos, page));
+            if let Some(page) = unneeded {
+                self.spill.release(&(&page).into());
+            }
+            if topic.is_deleted() {
+                self.spill.delete_topic(topic.number);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn write_block(&self, topic: u32, block: &PageOut<ChunkRef>) -> Result<Page, JournalError> {
+        let entry = |&(timestamp, _, len, _): &(i64, u32, u32, u32)| SpillEntry {
+            timestamp,
+            due: 0,
+            len,
+        };
+        let entries: Vec<SpillEntry> = block.messages.iter().map(entry).collect();
+        let spilled = SpillBlock {
+            first_id: block.first_id,
+            first_pos: block.first_pos,
+            entries: &entries,
+        };
+        let bodies = block.messages.iter().map(|&(_, offset, len, chunk)| {
+            let chunk = block.chunks.get(chunk as usize);
+            chunk.map_or(&[][..], |chunk| chunk.0.bytes(offset, len))
+        });
+        Ok(self.spill.write_block(topic, &spilled, bodies)?.into())
+    }
+
+    /// Pages out what lies in the journal before `limit`.
+    fn let_journal_go(self: &Arc<Self>, limit: Lsn) -> Result<(), JournalError> {
+        for topic in self.topics() {
+            if topic.level() == crate::options::Durability::Memory {
+                continue;
+            }
+            self.page_out(&topic, |queue| {
+                queue.next_page_out_of(|chunk| chunk.0.base() < limit)
+            })?;
+        }
+        Ok(())
+    }
+}

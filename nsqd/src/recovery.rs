@@ -1,0 +1,291 @@
+//! From checkpoint and journal back to topics.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use nsq_journal::{
+    Chunk, Journal, JournalError, JournalOptions, Lsn, RealDisk, Record, Replay, Spill,
+    SpillOptions, SpillRef, StoredBodies,
+};
+use nsq_protocol::MessageId;
+use nsq_queue::{Run, Topic};
+
+use crate::checkpoint::{State, VERSION};
+use crate::clock::Clock;
+use crate::host::{ChunkRef, NsqHost};
+use crate::nsqd::{Nsqd, Recovered, topic_options};
+use crate::options::Options;
+
+/// Opens the data path: reads what is there and begins a new run.
+///
+/// # Errors
+/// The journal's.
+pub fn open(options: Options) -> Result<Arc<Nsqd>, JournalError> {
+    let disk = RealDisk::new(Path::new(&options.data_path));
+    let journal_options = JournalOptions {
+        node: options.broadcast_address.clone(),
+        ..JournalOptions::default()
+    };
+    let mut restorer = Restorer::new(&options);
+    let journal = Journal::open(disk.clone(), journal_options, &mut restorer)?;
+    let spill = Spill::open(disk, Arc::clone(journal.pool()), SpillOptions::default())?;
+    let clock = Clock::start();
+    let recovered = restorer.finish(&spill, clock);
+    Ok(Nsqd::new(options, journal, spill, recovered, clock))
+}
+
+struct Restorer<'a> {
+    options: &'a Options,
+    topics: BTreeMap<u32, Restoring>,
+    next_topic_number: u32,
+    next_sequence: u64,
+}
+
+struct Restoring {
+    queue: Topic<NsqHost>,
+    /// Records before this are in the image it came from.
+    from: Lsn,
+    /// The first pause record of a topic tells whether it was held at first.
+    hold_known: bool,
+}
+
+impl<'a> Restorer<'a> {
+    fn new(options: &'a Options) -> Self {
+        Self {
+            options,
+            topics: BTreeMap::new(),
+            next_topic_number: 1,
+            next_sequence: 0,
+        }
+    }
+
+    fn finish(mut self, spill: &Spill, clock: Clock) -> Recovered {
+        let now = clock.now();
+        let mut pages: Vec<SpillRef> = Vec::new();
+        for topic in self.topics.values_mut() {
+            topic.queue.hold(false, &mut Default::default());
+            topic.queue.finish_restore(now);
+            pages.extend(topic.queue.pages().map(SpillRef::from));
+            topic.queue.take_released();
+        }
+        for page in spill.adopt(&pages) {
+            tracing::error!("spill file of topic {} is gone: {page:?}", page.topic);
+        }
+        // Ids are never given twice, also not after messages at level `memory` were forgotten.
+        let micros = u64::try_from(now / 1000).unwrap_or(0);
+        Recovered {
+            topics: self.topics.into_values().map(|topic| topic.queue).collect(),
+            next_topic_number: self.next_topic_number,
+            next_sequence: self.next_sequence.max(micros),
+        }
+    }
+
+    /// The topic, unless the record is in its image already.
+    fn after(&mut self, number: u32, lsn: Lsn) -> Option<&mut Topic<NsqHost>> {
+        let topic = self.topics.get_mut(&number)?;
+        (lsn >= topic.from).then_some(&mut topic.queue)
+    }
+
+    fn create(&mut self, lsn: Lsn, number: u32, name: &str) {
+        self.next_topic_number = self.next_topic_number.max(number + 1);
+        let options = topic_options(self.options, name, self.options.durability);
+        self.topics.entry(number).or_insert_with(|| Restoring {
+            queue: Topic::restoring(name, number, options),
+            from: lsn,
+            hold_known: false,
+        });
+    }
+
+    fn pause(&mut self, lsn: Lsn, number: u32, paused: bool) {
+        let Some(topic) = self.topics.get_mut(&number) else {
+            return;
+        };
+        if lsn < topic.from {
+            return;
+        }
+        let first = !std::mem::replace(&mut topic.hold_known, true);
+        let effects = &mut Default::default();
+        if first {
+            topic.queue.hold(paused, effects);
+        } else {
+            topic.queue.pause(paused, effects);
+            topic.queue.hold(false, effects);
+        }
+    }
+
+    fn publish(
+        &mut self,
+        lsn: Lsn,
+        number: u32,
+        run: (u64, i64, i64),
+        bodies: &StoredBodies<'_>,
+        chunk: &Arc<Chunk>,
+    ) {
+        let (first_id, timestamp, due) = run;
+        let last = MessageId(first_id).sequence() + u64::from(bodies.count);
+        self.next_sequence = self.next_sequence.max(last);
+        let Some(topic) = self.topics.get_mut(&number) else {
+            return;
+        };
+        let ranges: Vec<(u32, u32)> = bodies
+            .iter()
+            .map(|(offset, body)| (offset, body.len() as u32))
+            .collect();
+        let chunk = ChunkRef(Arc::clone(chunk));
+        let run = Run {
+            first_id,
+            timestamp,
+            due,
+            chunk: &chunk,
+            bodies_at: bodies.bodies_at,
+            bodies: &ranges,
+            kept_at: 0,
+            committed: 0,
+        };
+        match lsn >= topic.from {
+            true => topic.queue.publish(&run, &mut Default::default()),
+            false => topic.queue.refill(&run),
+        }
+    }
+}
+
+impl Replay for Restorer<'_> {
+    fn checkpoint(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let state: State = match bytes.split_first() {
+            Some((&VERSION, body)) => {
+                postcard::from_bytes(body).map_err(|error| format!("checkpoint: {error}"))?
+            }
+            Some((version, _)) => return Err(format!("checkpoint of version {version}")),
+            None => return Err("empty checkpoint".to_owned()),
+        };
+        self.next_sequence = state.next_sequence;
+        self.next_topic_number = state.next_topic_number;
+        for (from, image) in state.topics {
+            let options = topic_options(self.options, &image.name, self.options.durability);
+            let number = image.number;
+            self.next_topic_number = self.next_topic_number.max(number + 1);
+            let restoring = Restoring {
+                queue: Topic::from_image(image, options),
+                from,
+                hold_known: true,
+            };
+            self.topics.insert(number, restoring);
+        }
+        Ok(())
+    }
+
+    fn record(
+        &mut self,
+        lsn: Lsn,
+        _end: Lsn,
+        record: Record<'_>,
+        chunk: &Arc<Chunk>,
+    ) -> Result<(), String> {
+        match record {
+            Record::Publish {
+                topic,
+                first_id,
+                timestamp,
+                due,
+                bodies,
+            } => {
+                self.publish(lsn, topic, (first_id, timestamp, due), &bodies, chunk);
+            }
+            Record::TopicCreate { topic, name } => self.create(lsn, topic, name),
+            Record::TopicPause { topic, paused } => self.pause(lsn, topic, paused),
+            Record::TopicDelete { topic } => {
+                if self.after(topic, lsn).is_some() {
+                    self.topics.remove(&topic);
+                }
+            }
+            Record::TopicEmpty { topic, .. } => {
+                self.after(topic, lsn).into_iter().for_each(Topic::empty);
+            }
+            Record::ChannelCreate {
+                topic,
+                channel,
+                name,
+                ..
+            } => {
+                let topic = self.after(topic, lsn);
+                topic
+                    .into_iter()
+                    .for_each(|queue| queue.replay_channel(name, channel));
+            }
+            Record::ChannelDelete { topic, channel } => {
+                let topic = self.after(topic, lsn);
+                topic
+                    .into_iter()
+                    .for_each(|queue| queue.replay_delete_channel(channel));
+            }
+            Record::ChannelEmpty { topic, channel, .. } => {
+                let topic = self.after(topic, lsn);
+                topic
+                    .into_iter()
+                    .for_each(|queue| queue.replay_empty_channel(channel));
+            }
+            Record::ChannelPause {
+                topic,
+                channel,
+                paused,
+            } => {
+                let topic = self.after(topic, lsn);
+                topic
+                    .into_iter()
+                    .for_each(|queue| queue.replay_pause_channel(channel, paused));
+            }
+            Record::Finish {
+                topic,
+                channel,
+                ranges,
+            } => {
+                if let Some(queue) = self.after(topic, lsn) {
+                    let ranges = ranges.iter();
+                    ranges.for_each(|r| queue.replay_finish(channel, r.first_id, r.count));
+                }
+            }
+            Record::Delivered {
+                topic,
+                channel,
+                through_id,
+            } => {
+                let topic = self.after(topic, lsn);
+                topic
+                    .into_iter()
+                    .for_each(|queue| queue.replay_delivered(channel, through_id));
+            }
+            Record::Requeue {
+                topic,
+                channel,
+                items,
+            } => {
+                if let Some(queue) = self.after(topic, lsn) {
+                    items.iter().for_each(|item| {
+                        let item = nsq_queue::Requeued {
+                            id: item.id,
+                            attempts: item.attempts,
+                            due: item.due,
+                        };
+                        queue.replay_requeue(channel, item);
+                    });
+                }
+            }
+            // Of the journal itself, or of pairs, which this version does not form.
+            Record::Boot { .. }
+            | Record::CheckpointMark { .. }
+            | Record::Import { .. }
+            | Record::Release { .. }
+            | Record::Adopt { .. }
+            | Record::Adopted { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn quarantined(&mut self, from: Lsn, to: Lsn, why: &str) {
+        tracing::error!(
+            "journal: {} bytes at {from} cannot be read and were set aside: {why}",
+            to - from
+        );
+    }
+}
