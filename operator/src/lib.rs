@@ -4,5 +4,8 @@
 //! observe (reads) -> validate (pure) -> plan (pure) -> apply (writes, no decisions) -> report.
 
 pub mod api;
+pub mod backoff;
+pub mod cli;
 pub mod cluster;
+pub mod dev;
 pub mod topic;

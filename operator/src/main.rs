@@ -1,8 +1,17 @@
-fn main() {
-    for crd in nsq_operator::api::all_crds().expect("crds") {
-        println!(
-            "---\n{}",
-            nsq_operator::api::crd_to_yaml(&crd).expect("yaml")
-        );
+//! nsq-operator's entry; everything is in the library.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use nsq_operator::cli::{Cli, run};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            eprintln!("{err:#}");
+            ExitCode::FAILURE
+        }
     }
 }

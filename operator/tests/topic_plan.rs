@@ -1,5 +1,7 @@
 //! What is done about a topic, for each thing that can be found.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 
 use nsq_operator::api::NsqTopic;

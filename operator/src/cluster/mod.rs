@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod flags;
+pub mod leaving;
 pub mod names;
 pub mod object;
 pub mod observed;

@@ -19,17 +19,42 @@ pub const MAX_NSQLOOKUPD: i32 = 9;
 
 /// What is wrong with a manifest, as a sentence for its author.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{}: {}", self.field(), self.reason())]
 pub enum Invalid {
-    #[error("{field} must be between 1 and {max}, not {value}")]
     Count {
         field: &'static str,
         value: i32,
         max: i32,
     },
-    #[error("{field} is not a pod template: {reason}")]
-    PodTemplate { field: &'static str, reason: String },
-    #[error("{field} has an unknown field: {path}")]
-    UnknownField { field: &'static str, path: String },
+    PodTemplate {
+        field: &'static str,
+        reason: String,
+    },
+    UnknownField {
+        field: &'static str,
+        path: String,
+    },
+}
+
+impl Invalid {
+    /// Path of the field.
+    #[must_use]
+    pub fn field(&self) -> String {
+        match self {
+            Self::Count { field, .. } | Self::PodTemplate { field, .. } => (*field).to_owned(),
+            Self::UnknownField { field, path } => format!("{field}.{path}"),
+        }
+    }
+
+    /// What is wrong there.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Count { value, max, .. } => format!("must be between 1 and {max}, not {value}"),
+            Self::PodTemplate { reason, .. } => format!("not a pod template: {reason}"),
+            Self::UnknownField { .. } => "unknown field".to_owned(),
+        }
+    }
 }
 
 /// A cluster that can be built; the only input of planning.
@@ -221,7 +246,7 @@ mod tests {
         let error = validate(&cluster(template)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "spec.nsqd.podTemplate has an unknown field: spec.containers[0].comand"
+            "spec.nsqd.podTemplate.spec.containers[0].comand: unknown field"
         );
     }
 

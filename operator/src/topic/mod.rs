@@ -5,5 +5,5 @@ pub mod observe;
 pub mod observed;
 pub mod plan;
 
-/// The stand-in name of the whole controller in events, field managers and logs.
+/// Name of the controller: field manager, reporter of events, target of logs.
 pub const CONTROLLER: &str = "nsq-operator/topic";

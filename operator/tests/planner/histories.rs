@@ -214,11 +214,11 @@ impl World {
         prop_assert!(restarts.len() <= 1, "more than one restart: {restarts:?}");
         for pod in restarts {
             let state = &self.pods[pod];
-            let peers = self
+            let mut peers = self
                 .pods
                 .values()
                 .filter(|peer| peer.component == state.component && peer.name != state.name);
-            let peers_ready = peers.fold(true, |all, peer| all && peer.ready);
+            let peers_ready = peers.all(|peer| peer.ready);
             prop_assert!(
                 !state.ready || peers_ready,
                 "a healthy {pod} is restarted while a peer is down"
@@ -258,6 +258,14 @@ impl World {
         for pod in removed {
             prop_assert_eq!(self.depth.get(&pod), None, "{} holds messages", pod);
             prop_assert!(self.sightings[&pod] >= EMPTY_SIGHTINGS);
+            let staying = u32::try_from(self.cluster.spec.nsqd.replicas).unwrap();
+            for ordinal in 0..staying {
+                let peer = Node::nsqd(ordinal).pod_name("demo");
+                prop_assert!(
+                    self.pods[&peer].ready,
+                    "{pod} is removed while {peer} is down"
+                );
+            }
         }
         Ok(())
     }

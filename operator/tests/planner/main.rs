@@ -1,5 +1,7 @@
 //! The planner, judged by examples (`golden`) and by what must hold in every history (`histories`).
 
+#![allow(clippy::unwrap_used)]
+
 mod golden;
 mod histories;
 mod scenario;

@@ -27,47 +27,26 @@ pub fn next_restart(
     apply: &[Object],
     observed: &Observed,
 ) -> Option<Action> {
+    let outdated = |pod: &&PodState| {
+        !pod.terminating
+            && template_of(pod, wanted, apply, observed)
+                .is_some_and(|template| template.in_force && differs(pod, &template))
+    };
+    let mut pods: Vec<&PodState> = observed.pods.iter().collect();
     // Lookups first: they hold nothing, and a bad image shows on them at no cost.
-    [Component::Nsqlookupd, Component::Nsqd]
-        .into_iter()
-        .find_map(|component| next_of(component, cluster, wanted, apply, observed))
+    pods.sort_by_key(|pod| Node::from_pod_name(&cluster.name, &pod.name));
+    if let Some(pod) = pods.iter().copied().filter(outdated).find(|pod| !pod.ready) {
+        return Some(restart(pod, "it is not ready and its template has changed"));
+    }
+    let pod = pods.iter().copied().find(outdated)?;
+    let peers = pods.iter().filter(|peer| peer.component == pod.component);
+    let ready = peers.filter(|peer| peer.ready && !peer.terminating).count();
+    (ready >= expected(pod.component, wanted)).then(|| restart(pod, "its template has changed"))
 }
 
 /// Whether the pod runs something else than the manifest says now.
 pub fn is_outdated(pod: &PodState, wanted: &[Object], observed: &Observed) -> bool {
     template_of(pod, wanted, &[], observed).is_some_and(|template| differs(pod, &template))
-}
-
-fn next_of(
-    component: Component,
-    cluster: &ValidatedCluster,
-    wanted: &[Object],
-    apply: &[Object],
-    observed: &Observed,
-) -> Option<Action> {
-    let mut pods: Vec<&PodState> = observed
-        .pods
-        .iter()
-        .filter(|pod| pod.component == component)
-        .collect();
-    pods.sort_by_key(|pod| Node::from_pod_name(&cluster.name, &pod.name));
-    let outdated = |pod: &&&PodState| {
-        !pod.terminating
-            && template_of(pod, wanted, apply, observed)
-                .is_some_and(|template| template.in_force && differs(pod, &template))
-    };
-    let broken = pods.iter().filter(outdated).find(|pod| !pod.ready);
-    if let Some(pod) = broken {
-        return Some(restart(pod, "it is not ready and its template has changed"));
-    }
-    let all_there = pods.len() >= expected(component, wanted);
-    let all_ready = pods.iter().all(|pod| pod.ready && !pod.terminating);
-    if !(all_there && all_ready) {
-        return None;
-    }
-    pods.iter()
-        .find(outdated)
-        .map(|pod| restart(pod, "its template has changed"))
 }
 
 fn expected(component: Component, wanted: &[Object]) -> usize {

@@ -46,7 +46,7 @@ pub fn decide(cluster: &ValidatedCluster, observed: &Observed) -> Scaling {
     }
     // The highest first, for a StatefulSet can only lose its last pod.
     let last = Node::nsqd(running - 1).pod_name(&cluster.name);
-    let kept = keeps(&last, observed);
+    let kept = keeps(&last, observed).or_else(|| waits_for_health(cluster, observed));
     let nodes = running - u32::from(kept.is_none());
     Scaling {
         nodes,
@@ -55,6 +55,19 @@ pub fn decide(cluster: &ValidatedCluster, observed: &Observed) -> Scaling {
         kept,
         surplus: nodes - wanted,
     }
+}
+
+/// A node that cannot be spared while one that stays is down.
+fn waits_for_health(cluster: &ValidatedCluster, observed: &Observed) -> Option<Kept> {
+    let down = (0..cluster.nsqd.replicas)
+        .map(|ordinal| Node::nsqd(ordinal).pod_name(&cluster.name))
+        .find(|name| {
+            let mut pods = observed.pods.iter();
+            !pods.any(|pod| pod.name == *name && pod.ready && !pod.terminating)
+        })?;
+    Some(Kept::Waiting(format!(
+        "no node is removed while {down}, which stays, is not ready"
+    )))
 }
 
 fn keeps(pod: &str, observed: &Observed) -> Option<Kept> {
