@@ -1,1 +1,67 @@
-fn main() {}
+//! The one door for people who work on this project: `cargo xtask VERB`.
+
+mod programs;
+mod steps;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+struct Verb {
+    name: &'static str,
+    help: &'static str,
+    run: fn(&[String]) -> Result<()>,
+}
+
+const VERBS: &[Verb] = &[
+    Verb {
+        name: "dev",
+        help: "build everything and run examples/cluster.yaml on this machine, without Kubernetes",
+        run: programs::dev,
+    },
+    Verb {
+        name: "test",
+        help: "every test there is; [STEP ...] for some of them, --list to see them",
+        run: test::run,
+    },
+    Verb {
+        name: "build",
+        help: "the programs as static release binaries; prints the directory",
+        run: programs::print_build,
+    },
+    Verb {
+        name: "tidy",
+        help: "layers, sizes, names and generated files of the source",
+        run: tidy::run,
+    },
+];
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let Some((name, arguments)) = words.split_first() else {
+        print_help();
+        return ExitCode::SUCCESS;
+    };
+    let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else {
+        eprintln!("cargo xtask: there is no verb {name:?}\n");
+        print_help();
+        return ExitCode::from(2);
+    };
+    match (verb.run)(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cargo xtask {name}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_help() {
+    println!("usage: cargo xtask VERB [ARGUMENTS]\n");
+    for verb in VERBS {
+        println!("  {:8} {}", verb.name, verb.help);
+    }
+}

@@ -1,0 +1,53 @@
+//! The programs we ship, built once for everything that runs them: the local cluster, the images,
+//! the conformance suites, chaos and benchmarks.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::workspace::{cargo, output, root, run, target};
+
+/// Packages with a program in them.
+pub const PROGRAMS: &[&str] = &["nsqd", "nsqlookupd", "nsq-operator"];
+
+/// Builds the programs as static release binaries; their directory.
+pub fn build() -> Result<PathBuf> {
+    build_packages(PROGRAMS)
+}
+
+/// As [`build`], for some packages.
+pub fn build_packages(packages: &[&str]) -> Result<PathBuf> {
+    let host = host()?;
+    let mut command = cargo();
+    command.args(["build", "--release", "--target", &host]);
+    for package in packages {
+        command.args(["--package", package]);
+    }
+    // With --target the flags do not reach build scripts and macros, which cannot be static.
+    command.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    run(&mut command)?;
+    Ok(target().join(host).join("release"))
+}
+
+fn host() -> Result<String> {
+    let told = output(Command::new("rustc").arg("-vV"))?;
+    let host = told.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc -vV names no host")?.to_owned())
+}
+
+pub fn print_build(_: &[String]) -> Result<()> {
+    println!("{}", build()?.display());
+    Ok(())
+}
+
+/// Runs the example cluster as processes of this machine.
+pub fn dev(arguments: &[String]) -> Result<()> {
+    let programs = build()?;
+    let mut command = Command::new(programs.join("nsq-operator"));
+    command.current_dir(root()).arg("dev");
+    if !arguments.iter().any(|argument| argument == "-f") {
+        command.args(["-f", "examples/cluster.yaml"]);
+    }
+    run(command.args(arguments))
+}

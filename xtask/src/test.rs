@@ -1,0 +1,75 @@
+//! `cargo xtask test`: every test. CI runs this and nothing else.
+
+use anyhow::{Result, bail};
+
+use crate::steps::{self, Step};
+use crate::workspace::{cargo, run as run_command};
+use crate::{programs, tidy};
+
+const STEPS: &[Step] = &[
+    Step {
+        name: "format",
+        about: "cargo fmt --check",
+        missing: nothing,
+        run: || run_command(cargo().args(["fmt", "--all", "--", "--check"])),
+    },
+    Step {
+        name: "tidy",
+        about: "layers, sizes, names and generated files",
+        missing: nothing,
+        run: || tidy::run(&[]),
+    },
+    Step {
+        name: "lint",
+        about: "clippy, all targets, no warnings",
+        missing: nothing,
+        run: || {
+            let clippy = [
+                "clippy",
+                "--quiet",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ];
+            run_command(cargo().args(clippy))
+        },
+    },
+    Step {
+        name: "unit",
+        about: "cargo test, the whole workspace",
+        missing: nothing,
+        run: || run_command(cargo().args(["test", "--workspace"])),
+    },
+    Step {
+        name: "build",
+        about: "the programs, static, release",
+        missing: nothing,
+        run: || programs::build().map(|_| ()),
+    },
+];
+
+fn nothing() -> Option<String> {
+    None
+}
+
+pub fn run(arguments: &[String]) -> Result<()> {
+    if arguments.iter().any(|argument| argument == "--list") {
+        for step in STEPS {
+            println!("  {:10} {}", step.name, step.about);
+        }
+        return Ok(());
+    }
+    if let Some(unknown) = arguments
+        .iter()
+        .find(|name| STEPS.iter().all(|step| step.name != **name))
+    {
+        bail!("there is no step {unknown:?}; cargo xtask test --list shows them");
+    }
+    let chosen =
+        |step: &&Step| arguments.is_empty() || arguments.iter().any(|name| name == step.name);
+    let steps: Vec<&Step> = STEPS.iter().filter(chosen).collect();
+    let strict = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    steps::run(&steps, strict)
+}
