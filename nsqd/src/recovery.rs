@@ -199,85 +199,11 @@ impl Replay for Restorer<'_> {
                     self.topics.remove(&topic);
                 }
             }
-            Record::TopicEmpty { topic, .. } => {
-                self.after(topic, lsn).into_iter().for_each(Topic::empty);
-            }
-            Record::ChannelCreate {
-                topic,
-                channel,
-                name,
-                ..
-            } => {
-                let topic = self.after(topic, lsn);
-                topic
-                    .into_iter()
-                    .for_each(|queue| queue.replay_channel(name, channel));
-            }
-            Record::ChannelDelete { topic, channel } => {
-                let topic = self.after(topic, lsn);
-                topic
-                    .into_iter()
-                    .for_each(|queue| queue.replay_delete_channel(channel));
-            }
-            Record::ChannelEmpty { topic, channel, .. } => {
-                let topic = self.after(topic, lsn);
-                topic
-                    .into_iter()
-                    .for_each(|queue| queue.replay_empty_channel(channel));
-            }
-            Record::ChannelPause {
-                topic,
-                channel,
-                paused,
-            } => {
-                let topic = self.after(topic, lsn);
-                topic
-                    .into_iter()
-                    .for_each(|queue| queue.replay_pause_channel(channel, paused));
-            }
-            Record::Finish {
-                topic,
-                channel,
-                ranges,
-            } => {
-                if let Some(queue) = self.after(topic, lsn) {
-                    let ranges = ranges.iter();
-                    ranges.for_each(|r| queue.replay_finish(channel, r.first_id, r.count));
+            record => {
+                if let Some(queue) = topic_of(&record).and_then(|topic| self.after(topic, lsn)) {
+                    replay(queue, &record);
                 }
             }
-            Record::Delivered {
-                topic,
-                channel,
-                through_id,
-            } => {
-                let topic = self.after(topic, lsn);
-                topic
-                    .into_iter()
-                    .for_each(|queue| queue.replay_delivered(channel, through_id));
-            }
-            Record::Requeue {
-                topic,
-                channel,
-                items,
-            } => {
-                if let Some(queue) = self.after(topic, lsn) {
-                    items.iter().for_each(|item| {
-                        let item = nsq_queue::Requeued {
-                            id: item.id,
-                            attempts: item.attempts,
-                            due: item.due,
-                        };
-                        queue.replay_requeue(channel, item);
-                    });
-                }
-            }
-            // Of the journal itself, or of pairs, which this version does not form.
-            Record::Boot { .. }
-            | Record::CheckpointMark { .. }
-            | Record::Import { .. }
-            | Record::Release { .. }
-            | Record::Adopt { .. }
-            | Record::Adopted { .. } => {}
         }
         Ok(())
     }
@@ -287,5 +213,56 @@ impl Replay for Restorer<'_> {
             "journal: {} bytes at {from} cannot be read and were set aside: {why}",
             to - from
         );
+    }
+}
+
+/// The topic that a record of a topic's life is about.
+fn topic_of(record: &Record<'_>) -> Option<u32> {
+    match *record {
+        Record::TopicEmpty { topic, .. }
+        | Record::ChannelCreate { topic, .. }
+        | Record::ChannelDelete { topic, .. }
+        | Record::ChannelEmpty { topic, .. }
+        | Record::ChannelPause { topic, .. }
+        | Record::Finish { topic, .. }
+        | Record::Delivered { topic, .. }
+        | Record::Requeue { topic, .. } => Some(topic),
+        // Handled by name, of the journal itself, or of pairs, which this version does not form.
+        _ => None,
+    }
+}
+
+fn replay(queue: &mut Topic<NsqHost>, record: &Record<'_>) {
+    match *record {
+        Record::TopicEmpty { .. } => queue.empty(),
+        Record::ChannelCreate { channel, name, .. } => queue.replay_channel(name, channel),
+        Record::ChannelDelete { channel, .. } => queue.replay_delete_channel(channel),
+        Record::ChannelEmpty { channel, .. } => queue.replay_empty_channel(channel),
+        Record::ChannelPause {
+            channel, paused, ..
+        } => queue.replay_pause_channel(channel, paused),
+        Record::Finish {
+            channel, ranges, ..
+        } => {
+            for range in ranges.iter() {
+                queue.replay_finish(channel, range.first_id, range.count);
+            }
+        }
+        Record::Delivered {
+            channel,
+            through_id,
+            ..
+        } => queue.replay_delivered(channel, through_id),
+        Record::Requeue { channel, items, .. } => {
+            for item in items.iter() {
+                let item = nsq_queue::Requeued {
+                    id: item.id,
+                    attempts: item.attempts,
+                    due: item.due,
+                };
+                queue.replay_requeue(channel, item);
+            }
+        }
+        _ => {}
     }
 }

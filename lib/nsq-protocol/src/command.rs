@@ -2,7 +2,9 @@
 //! wrong byte is answered as the Go server answers it.
 
 use crate::ProtocolError;
-use crate::parts::{Line, channel, decimal, int32, shown, topic};
+use crate::parts::{
+    Line, channel, decimal, int32, parse_delay, require, shown, sixteen, too_few, topic,
+};
 
 /// The longest command line; NSQ's reader has this much room and hangs up beyond it.
 const MAX_LINE: usize = 16 * 1024;
@@ -375,28 +377,4 @@ fn subscribe<'a>(gate: Gate, mut words: Line<'a>) -> Result<Command<'a>> {
 fn message_id<'a>(verb: &str, gate: Gate, words: &mut Line<'a>) -> Result<&'a [u8; 16]> {
     require(gate.state != State::Init, verb)?;
     sixteen(words.next().ok_or_else(|| too_few(verb, "params"))?)
-}
-
-fn sixteen(text: &[u8]) -> Result<&[u8; 16]> {
-    text.try_into()
-        .map_err(|_| ProtocolError::invalid("invalid message ID"))
-}
-
-fn parse_delay(verb: &str, text: &[u8]) -> Result<u64> {
-    decimal(text).ok_or_else(|| {
-        ProtocolError::invalid(format!("{verb} could not parse timeout {}", shown(text)))
-    })
-}
-
-fn require(allowed: bool, verb: &str) -> Result<()> {
-    match allowed {
-        true => Ok(()),
-        false => Err(ProtocolError::invalid(format!(
-            "cannot {verb} in current state"
-        ))),
-    }
-}
-
-fn too_few(verb: &str, noun: &str) -> ProtocolError {
-    ProtocolError::invalid(format!("{verb} insufficient number of {noun}"))
 }

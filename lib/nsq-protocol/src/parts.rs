@@ -69,3 +69,27 @@ fn valid(name: &[u8]) -> Option<&str> {
     let name = std::str::from_utf8(name).ok()?;
     crate::is_valid_name(name).then_some(name)
 }
+
+pub(crate) fn sixteen(text: &[u8]) -> Result<&[u8; 16], ProtocolError> {
+    text.try_into()
+        .map_err(|_| ProtocolError::invalid("invalid message ID"))
+}
+
+pub(crate) fn parse_delay(verb: &str, text: &[u8]) -> Result<u64, ProtocolError> {
+    decimal(text).ok_or_else(|| {
+        ProtocolError::invalid(format!("{verb} could not parse timeout {}", shown(text)))
+    })
+}
+
+pub(crate) fn require(allowed: bool, verb: &str) -> Result<(), ProtocolError> {
+    match allowed {
+        true => Ok(()),
+        false => Err(ProtocolError::invalid(format!(
+            "cannot {verb} in current state"
+        ))),
+    }
+}
+
+pub(crate) fn too_few(verb: &str, noun: &str) -> ProtocolError {
+    ProtocolError::invalid(format!("{verb} insufficient number of {noun}"))
+}

@@ -1,5 +1,5 @@
 use crate::Host;
-use crate::channel::Waiting;
+use crate::channel::{Channel, Waiting};
 use crate::consumer::{Consumer, ConsumerId};
 use crate::lane::LaneKind;
 use crate::topic::{Effects, Topic};
@@ -159,46 +159,31 @@ impl<H: Host> Topic<H> {
         index: usize,
         sink: &mut impl FnMut(Delivery<'_, H::Chunk>),
     ) -> Taken<H::Page> {
-        let limit = self.distributed.min(self.visible[0].below);
-        let Some(channel) = self.channels[index].as_mut() else {
+        let Some((item, fresh)) = self.next_waiting(index) else {
             return Taken::Nothing;
         };
-        let requeued = channel.requeued.front().copied();
-        let requeued =
-            requeued.filter(|item| item.pos < self.visible[LaneKind::of(item.pos) as usize].below);
-        let fresh = channel.cursor < limit;
-        let item = match requeued {
-            Some(item) if !fresh || channel.requeued_next => item,
-            _ if fresh => Waiting {
-                pos: channel.cursor,
-                attempts: 0,
-            },
-            _ => return Taken::Nothing,
-        };
-        let from_requeued = requeued == Some(item);
-        let kind = LaneKind::of(item.pos);
-        let lane = &mut self.lanes[kind as usize];
+        let lane = &mut self.lanes[LaneKind::of(item.pos) as usize];
         let Some(at) = lane.index_of_pos(item.pos) else {
             return Taken::Nothing;
         };
         let block = &lane.blocks[at];
-        let (entry, content) = match (&block.content, &block.page) {
-            (Some(content), _) => {
-                let entry = content.entries.get((item.pos - block.first_pos) as usize);
-                (entry.copied(), content)
-            }
+        let content = match (&block.content, &block.page) {
+            (Some(content), _) => content,
             (None, Some(page)) => return Taken::Page(page.clone(), item.pos),
             (None, None) => return Taken::Nothing,
         };
-        let message_id = block.first_id + (item.pos - block.first_pos);
+        let offset = item.pos - block.first_pos;
+        let message_id = block.first_id + offset;
         let last_of_block = item.pos + 1 == block.end_pos();
-        let Some(consumer) = self.consumers.get_mut(id) else {
+        let (Some(channel), Some(consumer)) =
+            (self.channels[index].as_mut(), self.consumers.get_mut(id))
+        else {
             return Taken::Nothing;
         };
+        let entry = content.entries.get(offset as usize).copied();
         let entry = entry.filter(|entry| entry.chunk != MISSING);
         self.lost_count += u64::from(entry.is_none());
-        let wanted = entry.filter(|_| consumer.samples());
-        let taken = match wanted {
+        let taken = match entry.filter(|_| consumer.samples()) {
             Some(entry) => {
                 let attempts = item.attempts.saturating_add(1);
                 sink(Delivery {
@@ -209,16 +194,7 @@ impl<H: Host> Topic<H> {
                     offset: entry.offset,
                     len: entry.len,
                 });
-                let timeout = consumer.spec.msg_timeout;
-                channel
-                    .in_flight
-                    .insert(item.pos, attempts, id, now, timeout);
-                consumer.in_flight += 1;
-                consumer.message_count += 1;
-                if consumer.room() == 0 && consumer.counted {
-                    consumer.counted = false;
-                    channel.ready -= 1;
-                }
+                channel.hand_to(consumer, id, &item, now);
                 Taken::Delivered(entry.len)
             }
             None => {
@@ -229,16 +205,32 @@ impl<H: Host> Topic<H> {
                 Taken::Dropped
             }
         };
-        channel.requeued_next = !from_requeued;
-        if from_requeued {
+        channel.requeued_next = fresh;
+        if !fresh {
             channel.requeued.pop_front();
-        } else {
-            channel.cursor += 1;
-            if last_of_block {
-                self.forget_read_block(item.pos);
-            }
+            return taken;
+        }
+        channel.cursor += 1;
+        if last_of_block {
+            self.forget_read_block(item.pos);
         }
         taken
+    }
+
+    /// What the channel delivers next, and whether for the first time.
+    fn next_waiting(&self, index: usize) -> Option<(Waiting, bool)> {
+        let channel = self.channels[index].as_ref()?;
+        let limit = self.distributed.min(self.visible[0].below);
+        let fresh = (channel.cursor < limit).then_some(Waiting {
+            pos: channel.cursor,
+            attempts: 0,
+        });
+        let requeued = channel.requeued.front().copied();
+        match (requeued.filter(|item| self.is_kept(item.pos)), fresh) {
+            (Some(item), None) => Some((item, false)),
+            (Some(item), Some(_)) if channel.requeued_next => Some((item, false)),
+            (_, fresh) => fresh.map(|item| (item, true)),
+        }
     }
 
     /// Parks a consumer: the next message wakes the one that waits longest.
@@ -322,6 +314,27 @@ impl<H: Host> Topic<H> {
     pub fn close(&mut self, id: ConsumerId, effects: &mut Effects<H>) {
         self.change_consumer(id, |consumer| consumer.closing = true);
         self.decline(id, effects);
+    }
+}
+
+impl Channel {
+    /// The consumer holds the message from now on.
+    fn hand_to<H: Host>(
+        &mut self,
+        consumer: &mut Consumer<H>,
+        id: ConsumerId,
+        item: &Waiting,
+        now: i64,
+    ) {
+        let attempts = item.attempts.saturating_add(1);
+        let timeout = consumer.spec.msg_timeout;
+        self.in_flight.insert(item.pos, attempts, id, now, timeout);
+        consumer.in_flight += 1;
+        consumer.message_count += 1;
+        if consumer.room() == 0 && consumer.counted {
+            consumer.counted = false;
+            self.ready -= 1;
+        }
     }
 }
 

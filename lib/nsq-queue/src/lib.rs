@@ -11,6 +11,7 @@
 
 mod block;
 mod channel;
+mod channels;
 mod consumer;
 mod deliver;
 mod image;
