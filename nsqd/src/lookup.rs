@@ -10,19 +10,24 @@ mod connection;
 mod link;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nsq_http_api::{Client, ClientOptions};
 use nsq_protocol::is_ephemeral;
-use nsq_protocol::lookup::{LookupCommand, PeerInfo};
+use nsq_protocol::lookup::{LookupCommand, PeerInfo, Registration};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
+use crate::{Announcer, Change};
 use link::Link;
 
 /// Largest answer to a question for channels: 100,000 names of 64 characters.
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
+
+/// NSQ's. nsqlookupd hides an nsqd that is silent for its inactive-producer-timeout, 5 minutes.
+pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Every topic and its channels, ephemeral ones too, at the moment of the call.
 pub type StateSource = Arc<dyn Fn() -> Vec<(String, Vec<String>)> + Send + Sync>;
@@ -38,6 +43,8 @@ pub struct LookupConfig {
     pub connect_timeout: Duration,
     /// Of HTTP requests; bounds how long [`LookupLinks::channels_of`] takes.
     pub request_timeout: Duration,
+    /// Between two PINGs; [`PING_INTERVAL`] but for tests.
+    pub ping_interval: Duration,
 }
 
 /// How one link stands.
@@ -75,15 +82,6 @@ impl LookupLinks {
         };
         links.set_addresses(&addresses);
         links
-    }
-
-    /// Tells every nsqlookupd that a topic or channel came or went. Call it when the change is already
-    /// visible in the state source: a link that connects at this moment takes it from there. Never
-    /// waits.
-    pub fn tell(&self, command: &LookupCommand) {
-        for link in self.links.lock().values() {
-            link.tell(command.clone());
-        }
     }
 
     /// Links to exactly these nsqlookupds from now on; links that stay are not disturbed.
@@ -143,5 +141,41 @@ impl LookupLinks {
         }
         channels.retain(|channel| !is_ephemeral(channel));
         channels.into_iter().collect()
+    }
+}
+
+impl Announcer for LookupLinks {
+    /// To be called when the change is already visible in the state source: a link that connects at
+    /// this moment takes it from there.
+    fn announce(&self, change: Change) {
+        let command = command(change);
+        for link in self.links.lock().values() {
+            link.tell(command.clone());
+        }
+    }
+
+    fn knows_others(&self) -> bool {
+        self.links
+            .lock()
+            .values()
+            .any(|link| link.http_address().is_some())
+    }
+
+    fn channels_of(&self, topic: String) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {
+        Box::pin(async move { Self::channels_of(self, &topic).await })
+    }
+}
+
+fn command(change: Change) -> LookupCommand {
+    let registration = |topic, channel| Registration { topic, channel };
+    match change {
+        Change::TopicCreated(topic) => LookupCommand::Register(registration(topic, None)),
+        Change::TopicDeleted(topic) => LookupCommand::Unregister(registration(topic, None)),
+        Change::ChannelCreated(topic, channel) => {
+            LookupCommand::Register(registration(topic, Some(channel)))
+        }
+        Change::ChannelDeleted(topic, channel) => {
+            LookupCommand::Unregister(registration(topic, Some(channel)))
+        }
     }
 }

@@ -15,8 +15,6 @@ use super::back_off::{self, back_off};
 use super::connection::{Connection, WINDOW};
 use super::{LookupConfig, StateSource};
 
-/// Between two PINGs; nsqlookupd hides an nsqd that is silent for its inactive-producer-timeout.
-const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// Changes that wait to be told. If more come, the link connects anew and tells everything.
 const MAILBOX: usize = 4096;
 
@@ -43,6 +41,7 @@ impl Link {
             address,
             identity: config.identity.clone(),
             connect_timeout: config.connect_timeout,
+            ping_interval: config.ping_interval,
             source,
             changes,
             shared: shared.clone(),
@@ -78,6 +77,7 @@ struct Task {
     address: String,
     identity: PeerInfo,
     connect_timeout: Duration,
+    ping_interval: Duration,
     source: StateSource,
     changes: mpsc::Receiver<LookupCommand>,
     shared: Arc<Shared>,
@@ -118,7 +118,7 @@ impl Task {
         let http_address = format!("{}:{}", peer.broadcast_address, peer.http_port);
         *self.shared.http_address.lock() = Some(http_address);
 
-        let mut ping = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
+        let mut ping = interval_at(Instant::now() + self.ping_interval, self.ping_interval);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::new();
         loop {
