@@ -69,6 +69,8 @@ fn a_tail_torn_at_any_byte_loses_the_torn_record_only() {
             "torn at {from}"
         );
         assert_eq!(recorder.holes, []);
+        let len = torn.open(segment).unwrap().len().unwrap();
+        assert_eq!(len, offset(last) as u64, "the tail is cut off");
         let more = publish(&journal, b"after").unwrap().1;
         journal.close().unwrap();
         torn.kill();
