@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::task::AtomicWaker;
 use nsq_journal::Waiter;
@@ -24,7 +24,6 @@ pub struct Client {
     woken: AtomicBool,
     hung_up: AtomicBool,
     task: AtomicWaker,
-    wakes: AtomicU64,
 }
 
 /// What IDENTIFY told.
@@ -54,7 +53,6 @@ impl Client {
             woken: AtomicBool::new(false),
             hung_up: AtomicBool::new(false),
             task: AtomicWaker::new(),
-            wakes: AtomicU64::new(0),
         })
     }
 
@@ -62,7 +60,6 @@ impl Client {
     /// before it looked are one.
     pub fn wake(&self) {
         if !self.woken.swap(true, Ordering::AcqRel) {
-            self.wakes.fetch_add(1, Ordering::Relaxed);
             self.task.wake();
         }
     }

@@ -35,6 +35,9 @@ pub fn open(options: Options) -> Result<Arc<Nsqd>, JournalError> {
     Ok(Nsqd::new(options, journal, spill, recovered, clock))
 }
 
+/// How far the sequence of ids jumps at each start.
+const SEQUENCES_PER_RUN: u64 = 1 << 24;
+
 struct Restorer<'a> {
     options: &'a Options,
     topics: BTreeMap<u32, Restoring>,
@@ -72,8 +75,10 @@ impl<'a> Restorer<'a> {
         for page in spill.adopt(&pages) {
             tracing::error!("spill file of topic {} is gone: {page:?}", page.topic);
         }
-        // Ids are never given twice, also not after messages at level `memory` were forgotten.
+        // Ids are never given twice: neither those of messages at level `memory`, nor those of a
+        // tail that a power cut took from us but a consumer may have seen.
         let micros = u64::try_from(now / 1000).unwrap_or(0);
+        self.next_sequence += SEQUENCES_PER_RUN;
         Recovered {
             topics: self.topics.into_values().map(|topic| topic.queue).collect(),
             next_topic_number: self.next_topic_number,

@@ -191,8 +191,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Err(error) => self.publish_failed(self.run.verb, &error),
         }
-        let live = self.nsqd.journal.pool().live_bytes();
-        self.nsqd.pager.note_memory(live);
+        let pool = self.nsqd.journal.pool();
+        if topic.level() == Durability::Memory {
+            pool.prepare(); // at the other levels the journal does so when it writes
+        }
+        self.nsqd.pager.note_memory(pool.live_bytes());
     }
 
     fn publish_failed(&mut self, verb: &'static str, error: &JournalError) {
