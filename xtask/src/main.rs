@@ -1,5 +1,6 @@
 //! The one door for people who work on this project: `cargo xtask VERB`.
 
+mod go_nsq;
 mod programs;
 mod steps;
 mod test;
@@ -31,6 +32,11 @@ const VERBS: &[Verb] = &[
         name: "build",
         help: "the programs as static release binaries; prints the directory",
         run: programs::print_build,
+    },
+    Verb {
+        name: "go-nsq",
+        help: "the Go originals of NSQ, to compare with; prints the directory",
+        run: go_nsq::print_build,
     },
     Verb {
         name: "tidy",
