@@ -167,10 +167,14 @@ impl Nsqd {
     ) -> Result<(), JournalError> {
         while let Some(block) = topic.change_now(self, |queue, _| next(queue)) {
             let page = self.write_block(topic.number, &block)?;
-            let unneeded =
-                topic.change_now(self, |queue, _| queue.paged_out(block.first_pos, page));
+            let count = block.messages.len();
+            let unneeded = topic.change_now(self, |queue, _| {
+                queue.paged_out(block.first_pos, count, page)
+            });
             if let Some(page) = unneeded {
+                // Finished or grown meanwhile: there is no point in running after it.
                 self.spill.release(&(&page).into());
+                return Ok(());
             }
             if topic.is_deleted() {
                 self.spill.delete_topic(topic.number);

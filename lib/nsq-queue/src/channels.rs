@@ -25,7 +25,7 @@ impl<H: Host> Topic<H> {
         self.next_channel_number = self.next_channel_number.max(number + 1);
         let mut channel = Channel::new(name, number, self.distributed);
         channel.start_count = self.distributed_count;
-        let index = match self.channels.iter().position(Option::is_none) {
+        let index = match self.free_channels.pop() {
             Some(index) => {
                 self.channels[index] = Some(channel);
                 index
@@ -36,6 +36,7 @@ impl<H: Host> Topic<H> {
             }
         };
         self.by_name.insert(name.to_owned(), index);
+        self.by_number.insert(number, index);
         self.distribute(effects);
         (number, true)
     }
@@ -49,12 +50,7 @@ impl<H: Host> Topic<H> {
     }
 
     pub(crate) fn index_of_number(&self, number: u32) -> Option<usize> {
-        let mut all = self.channels.iter();
-        all.position(|channel| {
-            channel
-                .as_ref()
-                .is_some_and(|channel| channel.number == number)
-        })
+        self.by_number.get(&number).copied()
     }
 
     /// `max_consumers`: 0 = unlimited.
@@ -114,6 +110,8 @@ impl<H: Host> Topic<H> {
             return;
         };
         self.by_name.remove(&channel.name);
+        self.by_number.remove(&channel.number);
+        self.free_channels.push(index);
         self.waiting.retain(|&other| other != index);
         self.dirty.retain(|&other| other != index);
         if let Some(armed) = channel.armed {

@@ -120,11 +120,15 @@ impl<H: Host> Topic<H> {
         .collect()
     }
 
-    /// The block at `first_pos` is on disk now. Gives the page back if nobody needs it any more.
-    pub fn paged_out(&mut self, first_pos: u64, page: H::Page) -> Option<H::Page> {
+    /// The block that begins at `first_pos` is on disk now, with `count` messages. Gives the page
+    /// back if that is not the block any more: it is finished, or more was published to it.
+    pub fn paged_out(&mut self, first_pos: u64, count: usize, page: H::Page) -> Option<H::Page> {
         let lane = &mut self.lanes[LaneKind::of(first_pos) as usize];
         let block = lane.index_of_pos(first_pos).map(|at| &mut lane.blocks[at]);
-        let Some(block) = block.filter(|block| block.live > 0 && block.page.is_none()) else {
+        let same = |block: &&mut Block<H>| {
+            block.live > 0 && block.page.is_none() && block.count as usize == count
+        };
+        let Some(block) = block.filter(same) else {
             return Some(page);
         };
         block.page = Some(page);
@@ -133,6 +137,33 @@ impl<H: Host> Topic<H> {
             lane.resident_messages -= u64::from(block.count);
         }
         None
+    }
+
+    /// The page of the block at `pos` cannot be read: its messages are passed over, and counted
+    /// as lost. The page itself is not given back: the host keeps what it has of it. How many
+    /// messages that are.
+    pub fn page_lost(&mut self, pos: u64) -> u32 {
+        let lane = &mut self.lanes[LaneKind::of(pos) as usize];
+        let Some(at) = lane.index_of_pos(pos) else {
+            return 0;
+        };
+        let block = &mut lane.blocks[at];
+        if block.content.is_some() || block.page.take().is_none() {
+            return 0;
+        }
+        let missing = Entry {
+            timestamp: 0,
+            offset: 0,
+            len: 0,
+            chunk: MISSING,
+        };
+        block.content = Some(Content {
+            entries: vec![missing; block.count as usize],
+            chunks: Vec::new(),
+        });
+        lane.resident_bytes += block.bytes;
+        lane.resident_messages += u64::from(block.count);
+        block.count
     }
 
     /// Drops from memory what also lies on disk and is not about to be read.

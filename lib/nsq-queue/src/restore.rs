@@ -59,6 +59,7 @@ impl<H: Host> Topic<H> {
         let exceptions = image.exceptions.into_iter();
         channel.restoring = exceptions.map(|e| (e.pos, (e.attempts, e.due))).collect();
         self.by_name.insert(image.name, self.channels.len());
+        self.by_number.insert(image.number, self.channels.len());
         self.channels.push(Some(channel));
     }
 
@@ -151,7 +152,7 @@ impl<H: Host> Topic<H> {
         let end = self.lanes[0]
             .pos_from_id(through_id + 1)
             .min(self.distributed);
-        if let Some(channel) = self.by_number(channel) {
+        if let Some(channel) = self.channel_mut(channel) {
             channel.deliver_until(end);
         }
     }
@@ -163,7 +164,7 @@ impl<H: Host> Topic<H> {
                 .or_else(|| self.lanes[1].pos_of_id(id));
             let Some(pos) = pos else { continue };
             let distributed = self.distributed;
-            let Some(channel) = self.by_number(channel) else {
+            let Some(channel) = self.channel_mut(channel) else {
                 return;
             };
             let pending = match LaneKind::of(pos) {
@@ -186,7 +187,7 @@ impl<H: Host> Topic<H> {
             .pos_of_id(id)
             .or_else(|| self.lanes[1].pos_of_id(id));
         let distributed = self.distributed;
-        let (Some(pos), Some(channel)) = (pos, self.by_number(channel)) else {
+        let (Some(pos), Some(channel)) = (pos, self.channel_mut(channel)) else {
             return;
         };
         if LaneKind::of(pos) == LaneKind::Fifo && pos < distributed {
@@ -211,14 +212,14 @@ impl<H: Host> Topic<H> {
 
     pub fn replay_delete_channel(&mut self, number: u32) {
         self.replay_empty_channel(number);
-        let name = self.by_number(number).map(|channel| channel.name.clone());
+        let name = self.channel_mut(number).map(|channel| channel.name.clone());
         if let Some(name) = name {
             self.delete_channel(&name, &mut Effects::default());
         }
     }
 
     pub fn replay_pause_channel(&mut self, number: u32, paused: bool) {
-        if let Some(channel) = self.by_number(number) {
+        if let Some(channel) = self.channel_mut(number) {
             channel.paused = paused;
         }
     }
@@ -252,7 +253,7 @@ impl<H: Host> Topic<H> {
         }
     }
 
-    fn by_number(&mut self, number: u32) -> Option<&mut Channel> {
+    fn channel_mut(&mut self, number: u32) -> Option<&mut Channel> {
         let index = self.index_of_number(number)?;
         self.channels[index].as_mut()
     }

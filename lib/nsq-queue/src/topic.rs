@@ -23,7 +23,10 @@ pub struct Topic<H: Host> {
     /// Deferred messages that no channel has got yet: (due, position).
     pub(crate) held: Vec<(i64, u64)>,
     pub(crate) channels: Vec<Option<Channel>>,
+    /// Places of channels that are gone.
+    pub(crate) free_channels: Vec<usize>,
     pub(crate) by_name: HashMap<String, usize>,
+    pub(crate) by_number: HashMap<u32, usize>,
     pub(crate) next_channel_number: u32,
     pub(crate) consumers: Consumers<H>,
     /// Channels in which a consumer is parked.
@@ -147,7 +150,9 @@ impl<H: Host> Topic<H> {
             distributed: 0,
             held: Vec::new(),
             channels: Vec::new(),
+            free_channels: Vec::new(),
             by_name: HashMap::new(),
+            by_number: HashMap::new(),
             next_channel_number: 1,
             consumers: Consumers::new(),
             waiting: Vec::new(),

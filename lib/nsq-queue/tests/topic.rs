@@ -277,7 +277,12 @@ impl Rig {
         };
         let key = self.pages.len() as u64;
         self.pages.insert(key, messages.iter().map(read).collect());
-        assert!(self.topic.paged_out(first_pos, key).is_none());
+        let count = messages.len();
+        assert!(
+            self.topic.paged_out(first_pos, count + 1, key).is_some(),
+            "another block"
+        );
+        assert!(self.topic.paged_out(first_pos, count, key).is_none());
     }
 
     fn finish(&mut self, n: usize) {

@@ -1,7 +1,9 @@
 //! A consumer's side of a connection: it pulls what its RDY allows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use nsq_journal::JournalError;
 use nsq_protocol::{MessageId, push_message};
 use nsq_queue::{ConsumerId, ConsumerSpec, Effects, Paged, Pulled, SettleError, Topic};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -11,6 +13,9 @@ use crate::client::Client;
 use crate::host::{ChunkRef, NsqHost, Page};
 use crate::live_topic::LiveTopic;
 use crate::options::Durability;
+
+/// How soon a page that could not be read is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What IDENTIFY settled for a later SUB.
 pub(super) struct Spec {
@@ -214,14 +219,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(paged) => {
                     topic.change_now(&self.nsqd, |queue, _| queue.page_in(pos, paged));
                 }
-                Err(error) => {
-                    tracing::error!("TOPIC({}): cannot read back messages - {error}", topic.name);
-                    // Nothing is given up: the next pull tries again.
-                    return false;
-                }
+                Err(error) => return self.page_failed(topic, pos, &error),
             }
         }
         true
+    }
+
+    /// What is damaged is passed over, its file stays for people to look at; anything else is
+    /// tried again.
+    fn page_failed(&mut self, topic: &Arc<LiveTopic>, pos: u64, error: &JournalError) -> bool {
+        tracing::error!("TOPIC({}): cannot read back messages - {error}", topic.name);
+        if matches!(error, JournalError::Damaged { .. }) {
+            let lost = topic.change_now(&self.nsqd, |queue, _| queue.page_lost(pos));
+            tracing::error!("TOPIC({}): {lost} messages are lost", topic.name);
+            return true;
+        }
+        let client = Arc::clone(&self.client);
+        tokio::spawn(async move {
+            tokio::time::sleep(RETRY).await;
+            client.wake();
+        });
+        false
     }
 }
 
@@ -239,7 +257,7 @@ fn finish(
 }
 
 impl crate::nsqd::Nsqd {
-    fn read_block(&self, page: &Page) -> Result<Paged<ChunkRef>, nsq_journal::JournalError> {
+    fn read_block(&self, page: &Page) -> Result<Paged<ChunkRef>, JournalError> {
         let block = self.spill.read_block(&page.into())?;
         let entries = block.entries.iter().zip(&block.offsets);
         Ok(Paged {
