@@ -13,7 +13,7 @@ use nsq_queue::{Run, Topic};
 
 use crate::checkpoint::{State, VERSION};
 use crate::clock::Clock;
-use crate::host::{ChunkRef, NsqHost};
+use crate::host::{ChunkRef, NsqHost, Page};
 use crate::nsqd::{Nsqd, Recovered, topic_options};
 use crate::options::Options;
 
@@ -72,8 +72,13 @@ impl<'a> Restorer<'a> {
             pages.extend(topic.queue.pages().map(SpillRef::from));
             topic.queue.take_released();
         }
-        for page in spill.adopt(&pages) {
-            tracing::error!("spill file of topic {} is gone: {page:?}", page.topic);
+        let missing: Vec<Page> = spill.adopt(&pages).into_iter().map(Page::from).collect();
+        for topic in self.topics.values_mut().filter(|_| !missing.is_empty()) {
+            let lost = topic.queue.pages_lost(|page| missing.contains(page));
+            if lost > 0 {
+                let name = &topic.queue.name;
+                tracing::error!("TOPIC({name}): {lost} messages are lost with their spill files");
+            }
         }
         // Ids are never given twice: neither those of messages at level `memory`, nor those of a
         // tail that a power cut took from us but a consumer may have seen.

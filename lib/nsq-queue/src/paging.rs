@@ -166,6 +166,16 @@ impl<H: Host> Topic<H> {
         block.count
     }
 
+    /// [`Topic::page_lost`] for all pages that `is_lost`.
+    pub fn pages_lost(&mut self, is_lost: impl Fn(&H::Page) -> bool) -> u64 {
+        let blocks = self.lanes.iter().flat_map(|lane| lane.blocks.iter());
+        let lost = blocks.filter(|block| block.page.as_ref().is_some_and(&is_lost));
+        let lost: Vec<u64> = lost.map(|block| block.first_pos).collect();
+        lost.into_iter()
+            .map(|pos| u64::from(self.page_lost(pos)))
+            .sum()
+    }
+
     /// Drops from memory what also lies on disk and is not about to be read.
     pub fn evict(&mut self) {
         let hot = self.hot_ranges();
