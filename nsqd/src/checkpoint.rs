@@ -24,7 +24,10 @@ pub(crate) struct State {
 }
 
 /// Takes a checkpoint. `last`: the node stops, so what is only in memory goes along on pages.
-pub(crate) fn take(nsqd: &Arc<Nsqd>, last: bool) -> Result<(), JournalError> {
+///
+/// # Errors
+/// The journal's: the previous checkpoint stays.
+pub fn take(nsqd: &Arc<Nsqd>, last: bool) -> Result<(), JournalError> {
     // Everything from here on is replayed, whatever the images already hold of it.
     let mut keep_from = nsqd.journal.tail();
     let next_topic_number = nsqd.next_topic_number();

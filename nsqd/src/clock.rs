@@ -1,18 +1,32 @@
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Two times of one process. Deadlines run on the steady one, which never jumps; what a client
-/// or a journal sees is the wall's. Both count nanoseconds since 1970 and agree at the start.
+use tokio::time::Instant;
+
+/// Two times of one process, both nanoseconds since 1970. Deadlines run on the steady one, which
+/// never jumps; what clients and the journal see is the wall's. They agree at the start.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     started: Instant,
     base: i64,
+    /// The wall's time is the steady one: time is simulated.
+    simulated: bool,
 }
 
 impl Clock {
     pub fn start() -> Self {
         Self {
             started: Instant::now(),
-            base: wall_clock(),
+            base: system_time(),
+            simulated: false,
+        }
+    }
+
+    /// Time that stands at `base` and goes on with the runtime's, which a simulation controls.
+    pub fn simulated(base: i64) -> Self {
+        Self {
+            started: Instant::now(),
+            base,
+            simulated: true,
         }
     }
 
@@ -22,10 +36,18 @@ impl Clock {
         self.base + self.started.elapsed().as_nanos() as i64
     }
 
+    /// Wall time.
+    pub fn wall(&self) -> i64 {
+        match self.simulated {
+            true => self.now(),
+            false => system_time(),
+        }
+    }
+
     /// The moment at which [`Clock::now`] will be `at`.
     pub fn instant(&self, at: i64) -> Instant {
         let ahead = u64::try_from(at - self.base).unwrap_or(0);
-        self.started + std::time::Duration::from_nanos(ahead)
+        self.started + Duration::from_nanos(ahead)
     }
 
     /// Seconds since 1970 at the start.
@@ -33,13 +55,12 @@ impl Clock {
         self.base / 1_000_000_000
     }
 
-    pub fn uptime(&self) -> std::time::Duration {
+    pub fn uptime(&self) -> Duration {
         self.started.elapsed()
     }
 }
 
-/// Wall time.
-pub fn wall_clock() -> i64 {
+fn system_time() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_nanos() as i64)
 }

@@ -23,6 +23,16 @@ mod recovery;
 mod server;
 mod timers;
 
+/// The parts of a node, for simulations that drive them by hand.
+pub mod engine {
+    pub use crate::checkpoint::take as take_checkpoint;
+    pub use crate::connection::serve;
+    pub use crate::journal_log::log_all;
+    pub use crate::pager::{Housekeeping, Pager};
+    pub use crate::recovery::open_on;
+    pub use crate::timers::Timers;
+}
+
 pub use announce::{Announcer, Change};
 pub use channels::NoSuchChannel;
 pub use client::{Client, Identity};

@@ -8,7 +8,6 @@ use nsq_protocol::MessageId;
 use nsq_queue::{Effects, Run, Topic};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::clock::wall_clock;
 use crate::host::{ChunkRef, NsqHost};
 use crate::nsqd::Nsqd;
 use crate::options::Durability;
@@ -167,7 +166,7 @@ impl LiveTopic {
     ) -> Result<(Kept, Then), JournalError> {
         let level = self.level();
         let bodies = Bodies { buffer, ranges };
-        let timestamp = wall_clock();
+        let timestamp = nsqd.clock.wall();
         let mut then = Then::default();
         let mut state = self.state.lock();
         let first_id = state.ids(nsqd, ranges.len() as u64);

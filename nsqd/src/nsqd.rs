@@ -15,7 +15,7 @@ use crate::client::Client;
 use crate::clock::Clock;
 use crate::live_topic::{Kept, LiveTopic};
 use crate::options::{Durability, Options};
-use crate::pager::Pager;
+use crate::pager::{Housekeeping, Pager};
 use crate::timers::Timers;
 
 pub struct Nsqd {
@@ -52,13 +52,14 @@ impl Nsqd {
         spill: Spill,
         recovered: Recovered,
         clock: Clock,
+        housekeeping: Housekeeping,
     ) -> Arc<Self> {
         let level = options.durability;
         let topics = recovered.topics.into_iter();
         let topics = topics.map(|queue| (queue.name.clone(), LiveTopic::new(queue, level)));
         let nsqd = Arc::new(Self {
             memory: MemoryLog::new(Arc::clone(journal.pool())),
-            pager: Pager::new(),
+            pager: Pager::new(housekeeping, journal.tail()),
             topics: RwLock::new(topics.collect()),
             next_topic_number: AtomicU32::new(recovered.next_topic_number),
             next_sequence: AtomicU64::new(recovered.next_sequence),
@@ -245,7 +246,7 @@ impl Nsqd {
 
     pub fn new_client(&self, remote_address: String) -> Arc<Client> {
         let id = self.next_client.fetch_add(1, Ordering::Relaxed);
-        let now = crate::clock::wall_clock() / 1_000_000_000;
+        let now = self.clock.wall() / 1_000_000_000;
         let client = Client::new(id, remote_address, now);
         self.clients.lock().insert(id, Arc::clone(&client));
         client

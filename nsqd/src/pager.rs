@@ -2,7 +2,7 @@
 //! and lets old journal segments go. One thread; publishers wait only when memory runs out.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -17,22 +17,39 @@ use crate::live_topic::LiveTopic;
 use crate::memory_budget::MemoryBudget;
 use crate::nsqd::Nsqd;
 
-/// A checkpoint is due after this much journal.
-const CHECKPOINT_EVERY: u64 = 64 << 20;
-/// What keeps more journal than this from being let go is paged out.
-const JOURNAL_KEPT: u64 = 256 << 20;
+/// How much journal is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Housekeeping {
+    /// A checkpoint is due after this many bytes.
+    pub checkpoint_every: u64,
+    /// What keeps more bytes than this from being let go is paged out.
+    pub journal_kept: u64,
+}
+
+impl Default for Housekeeping {
+    fn default() -> Self {
+        Self {
+            checkpoint_every: 64 << 20,
+            journal_kept: 256 << 20,
+        }
+    }
+}
+
 /// How often the journal's growth and, while it is short, the memory are looked at.
 const LOOK: Duration = Duration::from_millis(250);
 /// How soon a failed disk is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-pub(crate) struct Pager {
+pub struct Pager {
     crowded: Mutex<Crowded>,
     changed: Condvar,
     /// Memory is short: publishers are not read from.
     tight: AtomicBool,
     stalled: Mutex<Vec<Arc<Client>>>,
     budget: MemoryBudget,
+    housekeeping: Housekeeping,
+    /// End of the journal when the last checkpoint was taken.
+    last_checkpoint: AtomicU64,
 }
 
 #[derive(Default)]
@@ -42,13 +59,15 @@ struct Crowded {
 }
 
 impl Pager {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(housekeeping: Housekeeping, journal_end: Lsn) -> Self {
         Self {
             crowded: Mutex::default(),
             changed: Condvar::new(),
             tight: AtomicBool::new(false),
             stalled: Mutex::default(),
             budget: MemoryBudget::of_this_process(),
+            housekeeping,
+            last_checkpoint: AtomicU64::new(journal_end),
         }
     }
 
@@ -98,7 +117,6 @@ impl Pager {
     /// Runs until [`Pager::stop`].
     pub(crate) fn run(nsqd: &Arc<Nsqd>) {
         let pager = &nsqd.pager;
-        let mut last_checkpoint = nsqd.journal.tail();
         loop {
             let topic = {
                 let mut crowded = pager.crowded.lock();
@@ -110,23 +128,46 @@ impl Pager {
                 }
                 crowded.topics.pop_front()
             };
-            if let Some(topic) = topic.and_then(|topic| topic.upgrade()) {
-                pager.report(nsqd.page_out(&topic, |queue| match queue.is_crowded() {
-                    true => queue.next_page_out(),
-                    false => None,
-                }));
-            }
-            pager.shrink(nsqd);
-            if nsqd.journal.tail() - last_checkpoint >= CHECKPOINT_EVERY {
-                last_checkpoint = nsqd.journal.tail();
-                pager.report(nsqd.let_journal_go(last_checkpoint.saturating_sub(JOURNAL_KEPT)));
-                pager.report(checkpoint::take(nsqd, false));
+            if let Err(error) = pager.work(nsqd, topic.and_then(|topic| topic.upgrade())) {
+                tracing::error!("paging: {error}");
+                let mut crowded = pager.crowded.lock();
+                if !crowded.stop {
+                    pager.changed.wait_for(&mut crowded, RETRY);
+                }
             }
         }
     }
 
+    /// What [`Pager::run`] does at a time, for simulations.
+    ///
+    /// # Errors
+    /// The journal's; what was not done is done the next time.
+    pub fn step(nsqd: &Arc<Nsqd>) -> Result<(), JournalError> {
+        let topic = nsqd.pager.crowded.lock().topics.pop_front();
+        nsqd.pager
+            .work(nsqd, topic.and_then(|topic| topic.upgrade()))
+    }
+
+    fn work(&self, nsqd: &Arc<Nsqd>, topic: Option<Arc<LiveTopic>>) -> Result<(), JournalError> {
+        if let Some(topic) = topic {
+            nsqd.page_out(&topic, |queue| match queue.is_crowded() {
+                true => queue.next_page_out(),
+                false => None,
+            })?;
+        }
+        self.shrink(nsqd)?;
+        let tail = nsqd.journal.tail();
+        if tail - self.last_checkpoint.load(Ordering::Relaxed) >= self.housekeeping.checkpoint_every
+        {
+            self.last_checkpoint.store(tail, Ordering::Relaxed);
+            nsqd.let_journal_go(tail.saturating_sub(self.housekeeping.journal_kept))?;
+            checkpoint::take(nsqd, false)?;
+        }
+        Ok(())
+    }
+
     /// Pages out of all topics while memory is over its budget.
-    fn shrink(&self, nsqd: &Arc<Nsqd>) {
+    fn shrink(&self, nsqd: &Arc<Nsqd>) -> Result<(), JournalError> {
         let over = || nsqd.journal.pool().live_bytes() > self.budget.soft;
         if over() {
             let mut topics = nsqd.topics();
@@ -134,26 +175,17 @@ impl Pager {
                 .sort_by_key(|topic| std::cmp::Reverse(topic.read(|queue| queue.resident_bytes())));
             for topic in topics.iter().take_while(|_| over()) {
                 topic.change_now(nsqd, |queue, _| queue.evict());
-                self.report(nsqd.page_out(topic, |queue| match over() {
+                nsqd.page_out(topic, |queue| match over() {
                     true => queue.next_page_out(),
                     false => None,
-                }));
+                })?;
             }
         }
         if self.tight.load(Ordering::Acquire) {
             // What cannot be paged out is being delivered: waiting longer would not free it.
             self.relieve();
         }
-    }
-
-    fn report(&self, result: Result<(), JournalError>) {
-        if let Err(error) = result {
-            tracing::error!("paging: {error}");
-            let mut crowded = self.crowded.lock();
-            if !crowded.stop {
-                self.changed.wait_for(&mut crowded, RETRY);
-            }
-        }
+        Ok(())
     }
 }
 

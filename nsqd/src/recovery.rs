@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use nsq_journal::{
-    Chunk, Journal, JournalError, JournalOptions, Lsn, RealDisk, Record, Replay, Spill,
+    Chunk, Disk, Journal, JournalError, JournalOptions, Lsn, RealDisk, Record, Replay, Spill,
     SpillOptions, SpillRef, StoredBodies,
 };
 use nsq_protocol::MessageId;
@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::host::{ChunkRef, NsqHost, Page};
 use crate::nsqd::{Nsqd, Recovered, topic_options};
 use crate::options::Options;
+use crate::pager::Housekeeping;
 
 /// Opens the data path: reads what is there and begins a new run.
 ///
@@ -27,12 +28,33 @@ pub fn open(options: Options) -> Result<Arc<Nsqd>, JournalError> {
         node: options.broadcast_address.clone(),
         ..JournalOptions::default()
     };
+    let housekeeping = Housekeeping::default();
+    open_on(disk, journal_options, options, Clock::start(), housekeeping)
+}
+
+/// [`open`] on any disk and clock.
+///
+/// # Errors
+/// The journal's.
+pub fn open_on(
+    disk: Arc<dyn Disk>,
+    journal_options: JournalOptions,
+    options: Options,
+    clock: Clock,
+    housekeeping: Housekeeping,
+) -> Result<Arc<Nsqd>, JournalError> {
     let mut restorer = Restorer::new(&options);
     let journal = Journal::open(disk.clone(), journal_options, &mut restorer)?;
     let spill = Spill::open(disk, Arc::clone(journal.pool()), SpillOptions::default())?;
-    let clock = Clock::start();
     let recovered = restorer.finish(&spill, clock);
-    Ok(Nsqd::new(options, journal, spill, recovered, clock))
+    Ok(Nsqd::new(
+        options,
+        journal,
+        spill,
+        recovered,
+        clock,
+        housekeeping,
+    ))
 }
 
 /// How far the sequence of ids jumps at each start.

@@ -86,7 +86,7 @@ impl Timers {
                     let at = nsqd.clock.instant(at);
                     tokio::select! {
                         () = earlier => {}
-                        () = tokio::time::sleep_until(at.into()) => {}
+                        () = tokio::time::sleep_until(at) => {}
                     }
                 }
             }

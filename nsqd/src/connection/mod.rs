@@ -241,7 +241,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn sleep_until(&mut self, at: i64) {
         let at = self.nsqd.clock.instant(at);
-        self.timer.as_mut().reset(at.into());
+        self.timer.as_mut().reset(at);
     }
 
     fn end(&mut self) {
