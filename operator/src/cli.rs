@@ -1,11 +1,14 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
 
 use crate::api::{all_crds, crd_to_yaml};
 use crate::dev::{self, Output};
+use crate::runtime;
 
 /// Runs NSQ clusters on Kubernetes, and on this machine.
 #[derive(Debug, Parser)]
@@ -19,8 +22,29 @@ pub struct Cli {
 enum Command {
     /// Run a manifest as processes on this machine, without Kubernetes
     Dev(DevArgs),
+    /// Run the controllers in or against a Kubernetes cluster
+    Run(RunArgs),
     /// Print the custom resource definitions
     Crds,
+}
+
+#[derive(Debug, clap::Args)]
+struct RunArgs {
+    /// The one namespace to watch [default: all]
+    #[arg(long, value_name = "NAMESPACE", env = "WATCH_NAMESPACE")]
+    namespace: Option<String>,
+    /// Where to serve /metrics, /healthz and /readyz
+    #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:8080")]
+    http_address: SocketAddr,
+    /// Namespace of the Lease that elects the leader [default: this pod's]
+    #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE")]
+    lease_namespace: Option<String>,
+    /// Name of this operator among its replicas [default: host name and process id]
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    identity: Option<String>,
+    /// What to log, such as `info` or `nsq_operator=debug`
+    #[arg(long, value_name = "FILTER", env = "LOG", default_value = "info")]
+    log: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -54,6 +78,16 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
             })
             .await
         }
+        Command::Run(args) => {
+            log_to_stderr(&args.log)?;
+            runtime::run(runtime::Options {
+                namespace: args.namespace,
+                http_address: args.http_address,
+                lease_namespace: args.lease_namespace,
+                identity: args.identity.unwrap_or_else(identity),
+            })
+            .await
+        }
         Command::Crds => {
             for crd in all_crds()? {
                 print!("---\n{}", crd_to_yaml(&crd)?);
@@ -61,4 +95,23 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
             Ok(())
         }
     }
+}
+
+fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter)?;
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    Ok(())
+}
+
+fn identity() -> String {
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    format!("{host}-{}", std::process::id())
 }

@@ -8,4 +8,5 @@ pub mod backoff;
 pub mod cli;
 pub mod cluster;
 pub mod dev;
+pub mod runtime;
 pub mod topic;

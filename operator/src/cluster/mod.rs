@@ -1,10 +1,13 @@
 //! The controller of `NsqCluster`.
 
+pub mod apply;
 pub mod build;
+pub mod controller;
 pub mod flags;
 pub mod leaving;
 pub mod names;
 pub mod object;
+pub mod observe;
 pub mod observed;
 pub mod plan;
 pub mod validate;

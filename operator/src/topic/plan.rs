@@ -334,7 +334,12 @@ fn events(topic: &NsqTopic, status: &NsqTopicStatus) -> Vec<Event> {
                 "NodesUnreachable" => (EventKind::Warning, "NodesUnreachable"),
                 _ => return Vec::new(),
             };
-            vec![Event { kind, reason, note }]
+            vec![Event {
+                kind,
+                reason,
+                note,
+                pod: None,
+            }]
         }
         _ => Vec::new(),
     }

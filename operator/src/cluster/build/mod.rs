@@ -57,7 +57,7 @@ fn metadata(cluster: &ValidatedCluster, name: String, component: Option<Componen
             name: cluster.name.clone(),
             uid: cluster.uid.clone(),
             controller: Some(true),
-            block_owner_deletion: Some(true),
+            block_owner_deletion: None,
         }]),
         ..ObjectMeta::default()
     }

@@ -20,6 +20,9 @@ pub struct Event {
     pub kind: EventKind,
     pub reason: &'static str,
     pub note: String,
+    /// The pod it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
 }
 
 /// Conditions whose turning is told: type, what it turns to, kind and reason of the event.
@@ -47,6 +50,7 @@ pub fn events(
                 kind: *kind,
                 reason,
                 note: is.message.clone(),
+                pod: None,
             })
         })
         .collect();
@@ -55,20 +59,20 @@ pub fn events(
         kind: EventKind::Normal,
         reason: "RemovingNode",
         note: format!("{pod} holds nothing and is removed; its volume stays"),
+        pod: Some(pod.clone()),
     }));
     events
 }
 
 fn of_action(action: &Action) -> Event {
+    let (Action::Restart { pod, .. } | Action::Publish { pod, .. }) = action;
     let (reason, note) = match action {
-        Action::Restart { pod, reason, .. } => ("RestartingPod", format!("{pod}: {reason}")),
-        Action::Publish {
-            pod, publish: true, ..
-        } => (
+        Action::Restart { reason, .. } => ("RestartingPod", format!("{pod}: {reason}")),
+        Action::Publish { publish: true, .. } => (
             "ResumingPublish",
             format!("publishers are sent to {pod} again"),
         ),
-        Action::Publish { pod, .. } => (
+        Action::Publish { .. } => (
             "StoppingPublish",
             format!("{pod} is to be removed: publishers are no longer sent to it"),
         ),
@@ -77,6 +81,7 @@ fn of_action(action: &Action) -> Event {
         kind: EventKind::Normal,
         reason,
         note,
+        pod: Some(pod.clone()),
     }
 }
 

@@ -32,7 +32,7 @@ pub const BUSY_REQUEUE: u64 = 5;
 pub struct Plan {
     /// Objects to write, in this order.
     pub apply: Vec<Object>,
-    /// Objects of ours that nothing wants any more.
+    /// Disruption budgets that nothing wants any more.
     pub delete: Vec<Deletion>,
     /// What to do to pods.
     pub actions: Vec<Action>,
@@ -155,8 +155,10 @@ fn to_apply(wanted: &[Object], observed: &Observed) -> Vec<Object> {
 }
 
 fn to_delete(wanted: &[Object], observed: &Observed) -> Vec<Deletion> {
+    // Of all kinds only budgets come and go with the number of nodes.
     let unwanted = |live: &&Object| {
-        live.metadata().deletion_timestamp.is_none()
+        matches!(live, Object::PodDisruptionBudget(_))
+            && live.metadata().deletion_timestamp.is_none()
             && !wanted.iter().any(|object| object.is_same(live))
     };
     observed

@@ -122,13 +122,14 @@ fn reconciling(facts: &Facts<'_>, nsqd: &NodeCounts, nsqlookupd: &NodeCounts) ->
         let message = "the annotation nsq.io/paused is set: nothing is changed".to_owned();
         return state("Reconciling", false, "Paused", message);
     }
-    let behind = |counts: &NodeCounts| counts.updated < counts.desired;
+    let outdated = |pod| roll::is_outdated(pod, facts.wanted, facts.observed);
+    let rolling = facts.observed.pods.iter().any(outdated);
     let (reason, message) = if facts.scaling.surplus > 0 || facts.scaling.removed.is_some() {
         let left = facts.scaling.surplus;
         ("ScalingDown", format!("{left} nsqd still to be removed"))
     } else if facts.writes > 0 {
         ("Applying", format!("{} objects to write", facts.writes))
-    } else if behind(nsqd) || behind(nsqlookupd) || !facts.actions.is_empty() {
+    } else if rolling || !facts.actions.is_empty() {
         (
             "RollingOut",
             "pods are brought to the present template one at a time".to_owned(),

@@ -1,0 +1,155 @@
+//! Doing: carries a plan out, in its order, and decides nothing.
+
+use std::fmt::Debug;
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use kube::{Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use thiserror::Error;
+
+use super::build::PUBLISH;
+use super::object::Object;
+use super::plan::{Action, Deletion, Plan};
+use crate::api::{NsqCluster, NsqClusterStatus};
+
+/// Field manager of everything this controller writes.
+pub const MANAGER: &str = "nsq-operator/cluster";
+
+/// What could not be done.
+#[derive(Debug, Error)]
+#[error("cannot {what}: {source}")]
+pub struct Failure {
+    what: String,
+    source: kube::Error,
+}
+
+/// Carries out everything but the status. A step that fails does not keep the others from being done, for one of
+/// them may be what heals it; only pods are left alone then.
+///
+/// # Errors
+/// Every step that failed.
+pub async fn apply(client: &Client, namespace: &str, plan: &Plan) -> Result<(), Vec<Failure>> {
+    let mut failures = Vec::new();
+    for object in &plan.apply {
+        failures.extend(write(client, namespace, object).await.err());
+    }
+    for deletion in &plan.delete {
+        failures.extend(delete(client, namespace, deletion).await.err());
+    }
+    if !failures.is_empty() {
+        return Err(failures);
+    }
+    for action in &plan.actions {
+        failures.extend(act(client, namespace, action).await.err());
+    }
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        Err(failures)
+    }
+}
+
+/// Writes the status.
+///
+/// # Errors
+/// The API server refused or could not be reached.
+pub async fn report(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    status: &NsqClusterStatus,
+) -> Result<(), Failure> {
+    let api: Api<NsqCluster> = Api::namespaced(client.clone(), namespace);
+    let patch = json!({
+        "apiVersion": NsqCluster::api_version(&()),
+        "kind": NsqCluster::kind(&()),
+        "status": status,
+    });
+    let options = PatchParams::apply(MANAGER).force();
+    let written = api
+        .patch_status(name, &options, &Patch::Apply(&patch))
+        .await;
+    done(written, || "write the status".to_owned())
+}
+
+async fn write(client: &Client, namespace: &str, object: &Object) -> Result<(), Failure> {
+    match object {
+        Object::ServiceAccount(object) => write_one(client, namespace, object.as_ref()).await,
+        Object::Service(object) => write_one(client, namespace, object.as_ref()).await,
+        Object::PodDisruptionBudget(object) => write_one(client, namespace, object.as_ref()).await,
+        Object::StatefulSet(object) => write_one(client, namespace, object.as_ref()).await,
+    }
+}
+
+async fn write_one<K>(client: &Client, namespace: &str, object: &K) -> Result<(), Failure>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned,
+{
+    let name = object.meta().name.clone().unwrap_or_default();
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
+    let options = PatchParams::apply(MANAGER).force();
+    let written = api.patch(&name, &options, &Patch::Apply(object)).await;
+    done(written, || format!("write {} {name}", K::kind(&())))
+}
+
+async fn delete(client: &Client, namespace: &str, deletion: &Deletion) -> Result<(), Failure> {
+    let api: Api<PodDisruptionBudget> = Api::namespaced(client.clone(), namespace);
+    let deleted = api.delete(&deletion.name, &exactly(&deletion.uid)).await;
+    done(gone_is_fine(deleted), || {
+        format!("delete {} {}", deletion.kind, deletion.name)
+    })
+}
+
+async fn act(client: &Client, namespace: &str, action: &Action) -> Result<(), Failure> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    match action {
+        Action::Restart { pod, uid, .. } => {
+            let deleted = api.delete(pod, &exactly(uid)).await;
+            done(gone_is_fine(deleted), || format!("delete pod {pod}"))
+        }
+        Action::Publish { pod, uid, publish } => {
+            let patch = json!({"metadata": {
+                "uid": uid, // refused if another pod has taken the name
+                "labels": {PUBLISH: publish.to_string()},
+            }});
+            let patched = api
+                .patch(pod, &PatchParams::default(), &Patch::Merge(&patch))
+                .await;
+            done(patched, || format!("label pod {pod}"))
+        }
+    }
+}
+
+/// Deletes this very object, never one that has taken its name since.
+fn exactly(uid: &str) -> DeleteParams {
+    DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    }
+}
+
+fn gone_is_fine<T>(result: kube::Result<T>) -> kube::Result<()> {
+    match result {
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+fn done<T>(result: kube::Result<T>, what: impl FnOnce() -> String) -> Result<(), Failure> {
+    result.map(drop).map_err(|source| Failure {
+        what: what(),
+        source,
+    })
+}

@@ -1,0 +1,165 @@
+//! One pass over an `NsqCluster`: observe, decide, apply, report.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+use thiserror::Error;
+use tracing::{info, warn};
+
+use super::apply::{Failure, apply, report};
+use super::decide;
+use super::observe::{Source, observe};
+use super::observed::Observed;
+use super::plan::Plan;
+use super::validate::validate;
+use crate::api::NsqCluster;
+use crate::runtime::context::{Context, key};
+use crate::runtime::watch::Guarded;
+
+/// Longest pass; every request in it has a shorter bound of its own.
+const PASS: Duration = Duration::from_secs(120);
+const CONTROLLER: &str = "cluster";
+
+/// Why a pass could not be finished.
+#[derive(Debug, Error)]
+pub enum Error {
+    #[error("cannot look at the cluster: {0}")]
+    Observe(#[source] kube::Error),
+    #[error("{}", sentences(.0))]
+    Apply(Vec<Failure>),
+    #[error(transparent)]
+    Report(Failure),
+    #[error("the resource cannot be read: {0}")]
+    Unreadable(String),
+    #[error("the pass took longer than {PASS:?}")]
+    TooLong,
+}
+
+fn sentences(failures: &[Failure]) -> String {
+    let sentences: Vec<String> = failures.iter().map(ToString::to_string).collect();
+    sentences.join("; ")
+}
+
+/// Called for every change and when a requeue is due.
+///
+/// # Errors
+/// Whatever kept the pass from being finished; it is tried again later.
+pub async fn pass(
+    cluster: Arc<Guarded<NsqCluster>>,
+    context: Arc<Context>,
+) -> Result<Action, Error> {
+    let cluster = match &cluster.0 {
+        Ok(cluster) => cluster,
+        Err(invalid) => return Err(Error::Unreadable(invalid.error.clone())),
+    };
+    let begun = Instant::now();
+    let done = tokio::time::timeout(PASS, pass_over(cluster, &context))
+        .await
+        .unwrap_or(Err(Error::TooLong));
+    let outcome = match &done {
+        Ok((true, _)) => "changed",
+        Ok((false, _)) => "steady",
+        Err(_) => "failed",
+    };
+    let metrics = &context.metrics;
+    metrics
+        .passes
+        .with_label_values(&[CONTROLLER, outcome])
+        .inc();
+    metrics
+        .seconds
+        .with_label_values(&[CONTROLLER])
+        .observe(begun.elapsed().as_secs_f64());
+    let (_, requeue) = done?;
+    context.succeeded(&key(cluster));
+    Ok(Action::requeue(requeue))
+}
+
+/// Whether anything was written, and when to look again.
+async fn pass_over(cluster: &NsqCluster, context: &Context) -> Result<(bool, Duration), Error> {
+    if cluster.metadata.deletion_timestamp.is_some() {
+        // Everything belongs to the cluster and goes with it; volumes as their StatefulSet says.
+        context.forget(&key(cluster));
+        return Ok((false, PASS));
+    }
+    let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
+    let plan = decide_on_fresh_facts(cluster, context).await?;
+    let requeue = Duration::from_secs(plan.requeue_seconds);
+    if plan.is_empty(cluster) {
+        return Ok((false, requeue));
+    }
+    let applied = apply(&context.client, &namespace, &plan).await;
+    if applied.is_ok() {
+        log(&namespace, &name, &plan);
+    }
+    // The status is written even if something failed: it says what was found.
+    if cluster.status.as_ref() != Some(&plan.status) {
+        report(&context.client, &namespace, &name, &plan.status)
+            .await
+            .map_err(Error::Report)?;
+    }
+    context.tell(cluster, &plan.events).await;
+    applied.map_err(Error::Apply)?;
+    Ok((true, requeue))
+}
+
+/// Looks at what the watches know; only if something is to be written, looks again at the API server itself and
+/// decides on that. A quiet cluster costs no request, and nothing is done on stale facts.
+async fn decide_on_fresh_facts(cluster: &NsqCluster, context: &Context) -> Result<Plan, Error> {
+    let Ok(valid) = validate(cluster) else {
+        let nothing = Observed {
+            now: Timestamp::now(),
+            ..Observed::default()
+        };
+        return Ok(decide(cluster, &nothing)); // says what is wrong, touches nothing
+    };
+    let look = |source| observe(context, &valid, source);
+    let watched = look(Source::Watched).await.map_err(Error::Observe)?;
+    let plan = decide(cluster, &watched);
+    if plan.apply.is_empty() && plan.delete.is_empty() && plan.actions.is_empty() {
+        return Ok(plan);
+    }
+    let live = look(Source::Live).await.map_err(Error::Observe)?;
+    Ok(decide(cluster, &live))
+}
+
+fn log(namespace: &str, name: &str, plan: &Plan) {
+    for object in &plan.apply {
+        info!(
+            namespace,
+            cluster = name,
+            kind = object.kind(),
+            object = object.name(),
+            "written"
+        );
+    }
+    for deletion in &plan.delete {
+        info!(
+            namespace,
+            cluster = name,
+            kind = deletion.kind,
+            object = deletion.name,
+            "deleted"
+        );
+    }
+    for event in &plan.events {
+        info!(
+            namespace,
+            cluster = name,
+            reason = event.reason,
+            "{}",
+            event.note
+        );
+    }
+}
+
+/// Called when a pass has failed; says when to try again.
+pub fn failed(cluster: Arc<Guarded<NsqCluster>>, error: &Error, context: Arc<Context>) -> Action {
+    let key = key(cluster.as_ref());
+    let wait = context.failed(&key);
+    warn!(cluster = key, error = %error, "the pass failed, next try in {wait:.1?}");
+    Action::requeue(wait)
+}

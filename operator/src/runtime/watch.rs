@@ -1,0 +1,212 @@
+//! What is watched, where it is kept, and which controller it wakes.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use futures::stream::{BoxStream, StreamExt};
+use futures::{Stream, future};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{Pod, Service, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::Api;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Config;
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::watcher::{self, watcher};
+use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, predicates};
+use kube::{Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+
+use super::context::Context;
+use crate::api::{NsqCluster, NsqTopic};
+use crate::cluster::build::{INSTANCE, MANAGED_BY, OPERATOR};
+use crate::{cluster, topic};
+
+/// Passes of one controller at a time.
+const CONCURRENCY: u16 = 8;
+
+/// A resource of ours as it is watched: one that cannot be read does not hide the others.
+pub type Guarded<K> = DeserializeGuard<K>;
+
+/// What is known without asking. A little behind; destructive steps look again.
+#[derive(Clone)]
+pub struct Stores {
+    pub sets: Store<StatefulSet>,
+    pub services: Store<Service>,
+    pub accounts: Store<ServiceAccount>,
+    pub budgets: Store<PodDisruptionBudget>,
+    pub pods: Store<Pod>,
+    pub clusters: Store<Guarded<NsqCluster>>,
+    pub topics: Store<Guarded<NsqTopic>>,
+}
+
+type Watched<K> = BoxStream<'static, Result<K, watcher::Error>>;
+
+/// Streams that have not been started, and the stores that they fill.
+pub struct Streams {
+    pub stores: Stores,
+    sets: Watched<StatefulSet>,
+    services: Watched<Service>,
+    accounts: Watched<ServiceAccount>,
+    budgets: Watched<PodDisruptionBudget>,
+    pods: Watched<Pod>,
+    clusters: Watched<Guarded<NsqCluster>>,
+    topics: Watched<Guarded<NsqTopic>>,
+}
+
+/// Sets up every watch.
+pub fn start(client: &Client, namespace: Option<&str>) -> Streams {
+    let ours = watcher::Config::default().labels(&format!("{MANAGED_BY}={OPERATOR}"));
+    let all = watcher::Config::default();
+    let (sets, sets_seen) = watched(api(client, namespace), ours.clone());
+    let (services, services_seen) = watched(api(client, namespace), ours.clone());
+    let (accounts, accounts_seen) = watched(api(client, namespace), ours.clone());
+    let (budgets, budgets_seen) = watched(api(client, namespace), ours.clone());
+    let (pods, pods_seen) = watched(api(client, namespace), ours);
+    let (clusters, clusters_seen) = watched(api(client, namespace), all.clone());
+    let (topics, topics_seen) = watched(api(client, namespace), all);
+    Streams {
+        stores: Stores {
+            sets,
+            services,
+            accounts,
+            budgets,
+            pods,
+            clusters,
+            topics,
+        },
+        sets: sets_seen,
+        services: services_seen,
+        accounts: accounts_seen,
+        budgets: budgets_seen,
+        pods: pods_seen,
+        clusters: clusters_seen,
+        topics: topics_seen,
+    }
+}
+
+/// Runs both controllers until `stop`, and then until the passes under way have ended.
+pub async fn run(
+    streams: Streams,
+    context: Arc<Context>,
+    namespace: Option<&str>,
+    stop: impl Future<Output = ()> + Clone + Send + Sync + 'static,
+) {
+    let config = || Config::default().concurrency(CONCURRENCY);
+    let clusters =
+        Controller::for_stream(changes(streams.clusters), streams.stores.clusters.clone())
+            .with_config(config())
+            .owns_stream(streams.sets)
+            .owns_stream(streams.services)
+            .owns_stream(streams.accounts)
+            .owns_stream(streams.budgets)
+            .watches_stream(streams.pods, cluster_of_pod)
+            .graceful_shutdown_on(stop.clone())
+            .run(
+                cluster::controller::pass,
+                cluster::controller::failed,
+                context.clone(),
+            );
+    // A topic is looked at whenever its cluster reports something new: a node has come, or has come back.
+    let known = streams.stores.topics.clone();
+    let cluster_api: Api<Guarded<NsqCluster>> = api(&context.client, namespace);
+    let topics = Controller::for_stream(changes(streams.topics), streams.stores.topics)
+        .with_config(config())
+        .watches(cluster_api, watcher::Config::default(), move |cluster| {
+            topics_of(&known, &cluster)
+        })
+        .graceful_shutdown_on(stop)
+        .run(topic::controller::pass, topic::controller::failed, context);
+    future::join(drain(clusters), drain(topics)).await;
+}
+
+async fn drain<T, E: Debug>(passes: impl Stream<Item = Result<T, E>>) {
+    // Failed passes have been told by the controllers' own error policies; watch errors end up here.
+    passes
+        .for_each(|pass| async {
+            if let Err(err) = pass {
+                tracing::debug!(error = ?err, "a pass or a watch has failed");
+            }
+        })
+        .await;
+}
+
+fn watched<K>(api: Api<K>, config: watcher::Config) -> (Store<K>, Watched<K>)
+where
+    K: Resource<DynamicType = ()>
+        + ResourceExt
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    let (store, writer) = reflector::store();
+    let seen = reflector::reflector(writer, watcher(api, config))
+        .default_backoff()
+        .modify(|object| object.managed_fields_mut().clear())
+        .touched_objects()
+        .boxed();
+    (store, seen)
+}
+
+/// Of our own resources, only what a person changes; our writes to the status must not wake us.
+fn changes<K>(seen: Watched<K>) -> impl Stream<Item = Result<K, watcher::Error>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + ResourceExt + Send + 'static,
+{
+    let by_a_person = |object: &K| {
+        let deleting = object.meta().deletion_timestamp.is_some();
+        let parts = (
+            predicates::generation(object),
+            predicates::annotations(object),
+            predicates::finalizers(object),
+            deleting,
+        );
+        Some(hash_of(&parts))
+    };
+    seen.predicate_filter(by_a_person, PredicateConfig::default())
+}
+
+fn hash_of(value: &impl Hash) -> u64 {
+    use std::hash::{DefaultHasher, Hasher};
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn cluster_of_pod(pod: Pod) -> Option<ObjectRef<Guarded<NsqCluster>>> {
+    let name = pod.labels().get(INSTANCE)?;
+    Some(ObjectRef::new(name).within(&pod.namespace()?))
+}
+
+fn topics_of(
+    topics: &Store<Guarded<NsqTopic>>,
+    cluster: &Guarded<NsqCluster>,
+) -> Vec<ObjectRef<Guarded<NsqTopic>>> {
+    let (name, namespace) = (cluster.name_any(), cluster.namespace());
+    let belongs = |topic: &&Arc<Guarded<NsqTopic>>| {
+        topic.namespace() == namespace
+            && matches!(&topic.0, Ok(topic) if topic.spec.cluster == name)
+    };
+    let state = topics.state();
+    state
+        .iter()
+        .filter(belongs)
+        .map(|topic| ObjectRef::from_obj(topic.as_ref()))
+        .collect()
+}
+
+/// The API of one kind in what is watched.
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}

@@ -1,0 +1,237 @@
+//! One pass over an `NsqTopic`: observe, plan, call, report.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+use serde_json::json;
+use thiserror::Error;
+use tracing::{info, warn};
+
+use super::apply::make_calls;
+use super::observe::{Address, ask_all};
+use super::observed::{ClusterState, Observed};
+use super::plan::{FinalizerChange, plan};
+use crate::api::{NsqTopic, NsqTopicStatus, TOPIC_FINALIZER};
+use crate::cluster::build::{COMPONENT, INSTANCE};
+use crate::cluster::names::Component;
+use crate::cluster::observe::http_address;
+use crate::runtime::context::{Context, key};
+use crate::runtime::watch::Guarded;
+
+/// Longest pass; every request in it has a shorter bound of its own.
+const PASS: Duration = Duration::from_secs(120);
+const CONTROLLER: &str = "topic";
+/// Field manager of everything this controller writes.
+const MANAGER: &str = "nsq-operator/topic";
+
+/// Why a pass could not be finished.
+#[derive(Debug, Error)]
+pub enum Error {
+    #[error("cannot {what}: {source}")]
+    Write {
+        what: &'static str,
+        source: kube::Error,
+    },
+    #[error("{0}")]
+    Calls(String),
+    #[error("the resource cannot be read: {0}")]
+    Unreadable(String),
+    #[error("the pass took longer than {PASS:?}")]
+    TooLong,
+}
+
+/// Called for every change and when a requeue is due.
+///
+/// # Errors
+/// Whatever kept the pass from being finished; it is tried again later.
+pub async fn pass(topic: Arc<Guarded<NsqTopic>>, context: Arc<Context>) -> Result<Action, Error> {
+    let topic = match &topic.0 {
+        Ok(topic) => topic,
+        Err(invalid) => return Err(Error::Unreadable(invalid.error.clone())),
+    };
+    let begun = Instant::now();
+    let done = tokio::time::timeout(PASS, pass_over(topic, &context))
+        .await
+        .unwrap_or(Err(Error::TooLong));
+    let outcome = match &done {
+        Ok((true, _)) => "changed",
+        Ok((false, _)) => "steady",
+        Err(_) => "failed",
+    };
+    let metrics = &context.metrics;
+    metrics
+        .passes
+        .with_label_values(&[CONTROLLER, outcome])
+        .inc();
+    metrics
+        .seconds
+        .with_label_values(&[CONTROLLER])
+        .observe(begun.elapsed().as_secs_f64());
+    let (_, requeue) = done?;
+    context.succeeded(&key(topic));
+    Ok(Action::requeue(requeue))
+}
+
+/// Whether anything was changed, and when to look again.
+async fn pass_over(topic: &NsqTopic, context: &Context) -> Result<(bool, Duration), Error> {
+    let name = topic.topic_name();
+    let observed = observe(topic, context, &name).await;
+    let plan = plan(topic, &observed);
+    let requeue = Duration::from_secs(plan.requeue_seconds);
+    let mut changed = !plan.steps.is_empty() || plan.finalizer.is_some();
+    if plan.finalizer == Some(FinalizerChange::Add) {
+        // Before the topic is made, or its deletion could be missed.
+        write_finalizer(topic, context, true).await?;
+    }
+    for step in &plan.steps {
+        info!(topic = name, node = step.node, "{:?}", step.call);
+    }
+    let called = make_calls(&context.nsq, &name, &plan.steps).await;
+    if let Some(status) = &plan.status
+        && topic.status.as_ref() != Some(status)
+    {
+        changed = true;
+        write_status(topic, context, status).await?;
+    }
+    context.tell(topic, &plan.events).await;
+    called.map_err(Error::Calls)?;
+    if plan.finalizer == Some(FinalizerChange::Remove) {
+        write_finalizer(topic, context, false).await?;
+        if topic.metadata.deletion_timestamp.is_some() {
+            context.forget(&key(topic));
+        }
+    }
+    Ok((changed, requeue))
+}
+
+async fn observe(topic: &NsqTopic, context: &Context, name: &str) -> Observed {
+    let namespace = topic.namespace().unwrap_or_default();
+    let reference = ObjectRef::new(&topic.spec.cluster).within(&namespace);
+    let cluster = match context.stores.clusters.get(&reference) {
+        None => ClusterState::Missing,
+        Some(found) if found.meta().deletion_timestamp.is_some() => ClusterState::Leaving,
+        Some(_) => ClusterState::Present,
+    };
+    let addresses = match cluster {
+        ClusterState::Present => addresses(topic, context),
+        _ => Vec::new(),
+    };
+    Observed {
+        now: Timestamp::now(),
+        cluster,
+        rival: rival(topic, context, name),
+        nodes: ask_all(&context.nsq, &addresses, name).await,
+    }
+}
+
+/// Every node of the cluster, ready or not: one that cannot be asked is named in the status.
+fn addresses(topic: &NsqTopic, context: &Context) -> Vec<Address> {
+    let namespace = topic.namespace();
+    let pods = context.stores.pods.state();
+    let mut addresses: Vec<Address> = pods
+        .iter()
+        .filter(|pod| {
+            pod.namespace() == namespace
+                && pod.labels().get(INSTANCE) == Some(&topic.spec.cluster)
+                && pod.metadata.deletion_timestamp.is_none()
+        })
+        .filter_map(|pod| {
+            let component = Component::parse(pod.labels().get(COMPONENT)?)?;
+            let ip = pod.status.as_ref()?.pod_ip.as_ref()?;
+            Some(Address {
+                node: pod.name_any(),
+                component,
+                http: http_address(ip, component.http_port()),
+            })
+        })
+        .collect();
+    addresses.sort_by(|a, b| a.node.cmp(&b.node));
+    addresses
+}
+
+/// The older of two that declare the same topic.
+fn rival(topic: &NsqTopic, context: &Context, name: &str) -> Option<String> {
+    let age = |topic: &NsqTopic| {
+        let created = topic.metadata.creation_timestamp.clone();
+        (created.map(|time| time.0), topic.name_any())
+    };
+    let all = context.stores.topics.state();
+    all.iter()
+        .filter_map(|other| other.0.as_ref().ok())
+        .filter(|other| {
+            other.namespace() == topic.namespace()
+                && other.spec.cluster == topic.spec.cluster
+                && other.topic_name() == name
+                && other.uid() != topic.uid()
+        })
+        .filter(|other| age(other) < age(topic))
+        .map(ResourceExt::name_any)
+        .next()
+}
+
+async fn write_status(
+    topic: &NsqTopic,
+    context: &Context,
+    status: &NsqTopicStatus,
+) -> Result<(), Error> {
+    let patch = json!({
+        "apiVersion": NsqTopic::api_version(&()),
+        "kind": NsqTopic::kind(&()),
+        "status": status,
+    });
+    let options = PatchParams::apply(MANAGER).force();
+    let written = api(topic, context)
+        .patch_status(&topic.name_any(), &options, &Patch::Apply(&patch))
+        .await;
+    written.map(drop).map_err(|source| Error::Write {
+        what: "write the status",
+        source,
+    })
+}
+
+async fn write_finalizer(topic: &NsqTopic, context: &Context, wanted: bool) -> Result<(), Error> {
+    let mut finalizers = topic.finalizers().to_vec();
+    finalizers.retain(|name| name != TOPIC_FINALIZER);
+    if wanted {
+        finalizers.push(TOPIC_FINALIZER.to_owned());
+    }
+    // The version makes it a refusal if somebody else changes the list at the same time.
+    let patch = json!({"metadata": {
+        "resourceVersion": topic.resource_version(),
+        "finalizers": finalizers,
+    }});
+    let written = api(topic, context)
+        .patch(
+            &topic.name_any(),
+            &PatchParams::default(),
+            &Patch::Merge(&patch),
+        )
+        .await;
+    match written {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        other => other.map(drop).map_err(|source| Error::Write {
+            what: "write the finalizer",
+            source,
+        }),
+    }
+}
+
+fn api(topic: &NsqTopic, context: &Context) -> Api<NsqTopic> {
+    Api::namespaced(
+        context.client.clone(),
+        &topic.namespace().unwrap_or_default(),
+    )
+}
+
+/// Called when a pass has failed; says when to try again.
+pub fn failed(topic: Arc<Guarded<NsqTopic>>, error: &Error, context: Arc<Context>) -> Action {
+    let key = key(topic.as_ref());
+    let wait = context.failed(&key);
+    warn!(topic = key, error = %error, "the pass failed, next try in {wait:.1?}");
+    Action::requeue(wait)
+}
