@@ -1,6 +1,8 @@
 //! The one door for people who work on this project: `cargo xtask VERB`.
 
+mod crds;
 mod go_nsq;
+mod image;
 mod programs;
 mod steps;
 mod test;
@@ -37,6 +39,16 @@ const VERBS: &[Verb] = &[
         name: "go-nsq",
         help: "the Go originals of NSQ, to compare with; prints the directory",
         run: go_nsq::print_build,
+    },
+    Verb {
+        name: "image",
+        help: "the container image, without an engine; [--out FILE] [--name NAME]",
+        run: image::run,
+    },
+    Verb {
+        name: "crds",
+        help: "the CRDs as files; --check fails when they are stale",
+        run: crds::run,
     },
     Verb {
         name: "tidy",
