@@ -55,6 +55,24 @@ impl Then {
     }
 }
 
+impl Then {
+    /// As [`Then::happen`], but consumers are woken once the change is kept. Does not wait, and
+    /// depends on nobody who does.
+    pub fn happen_after(mut self, nsqd: &Arc<Nsqd>, topic: &Arc<LiveTopic>, kept: Kept) {
+        match kept.level {
+            Durability::Memory => {}
+            // If the disk is full, whoever pulls waits for the journal.
+            Durability::Write => drop(nsqd.journal.write(kept.at)),
+            Durability::Fsync => {
+                for client in self.effects.wake.drain(..) {
+                    nsqd.journal.sync_soon(kept.at, client);
+                }
+            }
+        }
+        self.happen(nsqd, topic);
+    }
+}
+
 /// Where messages went: what their OK waits for.
 #[derive(Debug, Clone, Copy)]
 pub struct Kept {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use nsq_journal::{JournalError, Lsn, SpillBlock, SpillEntry};
 use nsq_queue::PageOut;
 use parking_lot::{Condvar, Mutex};
+use tokio::sync::Notify;
 
 use crate::checkpoint;
 use crate::client::Client;
@@ -46,6 +47,7 @@ pub struct Pager {
     /// Memory is short: publishers are not read from.
     tight: AtomicBool,
     stalled: Mutex<Vec<Arc<Client>>>,
+    relieved: Notify,
     budget: MemoryBudget,
     housekeeping: Housekeeping,
     /// End of the journal when the last checkpoint was taken.
@@ -65,6 +67,7 @@ impl Pager {
             changed: Condvar::new(),
             tight: AtomicBool::new(false),
             stalled: Mutex::default(),
+            relieved: Notify::new(),
             budget: MemoryBudget::of_this_process(),
             housekeeping,
             last_checkpoint: AtomicU64::new(journal_end),
@@ -107,8 +110,22 @@ impl Pager {
         self.tight.load(Ordering::Acquire)
     }
 
+    /// As [`Pager::stalls`], for a publisher without a connection of its own: returns when there
+    /// is memory.
+    pub(crate) async fn room(&self) {
+        loop {
+            let mut relieved = std::pin::pin!(self.relieved.notified());
+            relieved.as_mut().enable(); // before the look: it may come in between
+            if !self.tight.load(Ordering::Acquire) {
+                return;
+            }
+            relieved.await;
+        }
+    }
+
     fn relieve(&self) {
         self.tight.store(false, Ordering::Release);
+        self.relieved.notify_waiters();
         for client in self.stalled.lock().drain(..) {
             client.wake();
         }

@@ -212,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Consumers hear of messages once these are kept: at the end of the round, or after the sync.
-    fn commit(&mut self, topic: &Arc<LiveTopic>, kept: Kept, mut then: Then) {
+    fn commit(&mut self, topic: &Arc<LiveTopic>, kept: Kept, then: Then) {
         match kept.level {
             Durability::Memory => then.happen(&self.nsqd, topic),
             Durability::Write => {
@@ -221,10 +221,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Durability::Fsync => {
                 self.nsqd.journal.sync_soon(kept.at, self.client.clone());
-                for client in then.effects.wake.drain(..) {
-                    self.nsqd.journal.sync_soon(kept.at, client);
-                }
-                then.happen(&self.nsqd, topic);
+                then.happen_after(&self.nsqd, topic, kept);
             }
         }
     }

@@ -69,6 +69,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let client = nsqd.new_client(remote_address);
+    if nsqd.is_exiting() {
+        client.hang_up(); // it may have come too late to be told with the others
+    }
     tracing::info!("TCP: new client({})", client.remote_address);
     let mut connection = Connection::new(nsqd, stream, client);
     poll_fn(|cx| connection.poll(cx)).await;
