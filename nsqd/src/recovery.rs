@@ -15,7 +15,7 @@ use crate::checkpoint::{State, VERSION};
 use crate::clock::Clock;
 use crate::host::{ChunkRef, NsqHost, Page};
 use crate::nsqd::{Nsqd, Recovered, topic_options};
-use crate::options::Options;
+use crate::options::{Durability, Options};
 use crate::pager::Housekeeping;
 
 /// Opens the data path: reads what is there and begins a new run.
@@ -24,9 +24,12 @@ use crate::pager::Housekeeping;
 /// The journal's.
 pub fn open(options: Options) -> Result<Arc<Nsqd>, JournalError> {
     let disk = RealDisk::new(Path::new(&options.data_path));
+    let defaults = JournalOptions::default();
     let journal_options = JournalOptions {
         node: options.broadcast_address.clone(),
-        ..JournalOptions::default()
+        zero_segments: options.durability == Durability::Fsync,
+        free_floor: defaults.free_floor.min(disk.volume_bytes()? / 20),
+        ..defaults
     };
     let housekeeping = Housekeeping::default();
     open_on(disk, journal_options, options, Clock::start(), housekeeping)

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags};
 
 use super::{Disk, DiskFile};
+use crate::JournalError;
 
 /// A directory of the file system.
 #[derive(Debug)]
@@ -25,6 +26,16 @@ impl RealDisk {
 
     fn path(&self, path: &str) -> PathBuf {
         self.root.join(path)
+    }
+
+    /// Size of the whole file system, in bytes.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn volume_bytes(&self) -> Result<u64, JournalError> {
+        let told = rustix::fs::statvfs(&self.root)
+            .map_err(|error| JournalError::io("statfs", ".", &error.into()))?;
+        Ok(told.f_blocks.saturating_mul(told.f_frsize))
     }
 }
 
