@@ -11,26 +11,32 @@ mod client;
 mod clock;
 mod connection;
 mod host;
+mod http;
 mod journal_log;
 mod limits;
 mod live_topic;
 pub mod lookup;
 mod memory_budget;
+mod metrics;
 mod nsqd;
 pub mod options;
 mod pager;
 mod recovery;
 mod server;
+mod stats;
 mod timers;
 
 /// The parts of a node, for simulations that drive them by hand.
 pub mod engine {
     pub use crate::checkpoint::take as take_checkpoint;
     pub use crate::connection::serve;
-    pub use crate::journal_log::log_all;
+    pub use crate::journal_log::{log_all, run as run_journal_log};
     pub use crate::pager::{Housekeeping, Pager};
     pub use crate::recovery::open_on;
     pub use crate::timers::Timers;
+
+    /// A channel's numbers, with its consumers' connections.
+    pub type ChannelStats = nsq_queue::ChannelStats<std::sync::Arc<crate::Client>>;
 }
 
 pub use announce::{Announcer, Change};

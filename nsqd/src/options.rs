@@ -168,6 +168,24 @@ impl Options {
                 "cannot require TLS client connections without TLS key and cert".to_owned(),
             );
         }
-        Ok(())
+        self.check_supported()
+    }
+
+    /// What would leave nsqd open where it was asked to be closed is refused, not ignored.
+    fn check_supported(&self) -> Result<(), String> {
+        let asked = [
+            (
+                "--tls-client-auth-policy",
+                !self.tls_client_auth_policy.is_empty(),
+            ),
+            ("--tls-required", self.tls_required != TlsRequired::No),
+            ("--auth-http-address", !self.auth_http_addresses.is_empty()),
+        ];
+        match asked.into_iter().find(|(_, asked)| *asked) {
+            None => Ok(()),
+            Some((flag, _)) => Err(format!(
+                "not supported yet: {flag}, nsqd would be open where it was asked to be closed"
+            )),
+        }
     }
 }

@@ -1,18 +1,33 @@
 //! The process around a node: data path, listeners, background work, and its end.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use nsq_daemon::connections::Connections;
+use nsq_daemon::identity;
 use nsq_daemon::listen::{BindError, Listener};
 use nsq_journal::{DirectoryLock, JournalError, lock_directory};
+use nsq_protocol::NSQ_VERSION;
+use nsq_protocol::lookup::PeerInfo;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
+use crate::http::{self, Ports};
+use crate::lookup::{LookupConfig, LookupLinks, PING_INTERVAL, StateSource};
 use crate::nsqd::Nsqd;
 use crate::options::Options;
 use crate::pager::Pager;
 use crate::timers::Timers;
 use crate::{checkpoint, connection, journal_log, recovery};
+
+const CLIENTS: Connections = Connections {
+    name: "TCP",
+    max: 100_000,
+    // They hang up by themselves; this is for one that cannot be polled.
+    stop_grace: Duration::from_secs(5),
+};
 
 /// Why nsqd could not start or go on, worded as NSQ does where NSQ has the same failure.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +43,9 @@ pub enum ServeError {
 /// A node that serves.
 pub struct Server {
     pub nsqd: Arc<Nsqd>,
+    links: Arc<LookupLinks>,
     tcp: Listener,
+    http: Option<Listener>,
     tasks: JoinSet<()>,
     pager: JoinHandle<()>,
     // Held until the process ends: two nsqds on one directory would destroy each other's files.
@@ -36,7 +53,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Locks and reads the data path, opens the TCP listener and starts the background work.
+    /// Locks and reads the data path, opens the listeners and starts the background work.
     ///
     /// # Errors
     /// [`ServeError`]; nothing is left running then.
@@ -47,11 +64,22 @@ impl Server {
         };
         let lock = lock_directory(Path::new(&path)).map_err(ServeError::DataPath)?;
         let tcp = Listener::bind(&options.tcp_address).await?;
+        let http = match options.http_address.as_str() {
+            "" => None,
+            address => Some(Listener::bind(address).await?),
+        };
         let options = Options {
             data_path: path,
             ..options
         };
         let nsqd = recovery::open(options)?;
+        let ports = ports(&tcp, http.as_ref());
+        let links = LookupLinks::spawn(
+            lookup_config(&nsqd.options, ports),
+            state_source(Arc::downgrade(&nsqd)),
+        );
+        let links = Arc::new(links);
+        nsqd.set_announcer(links.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(Timers::run(Arc::clone(&nsqd)));
         tasks.spawn(journal_log::run(Arc::clone(&nsqd)));
@@ -62,58 +90,109 @@ impl Server {
             .map_err(ServeError::DataPath)?;
         Ok(Self {
             nsqd,
+            links,
             tcp,
+            http,
             tasks,
             pager,
             _lock: lock,
         })
     }
 
+    /// `None` on a unix socket.
     pub fn tcp_port(&self) -> Option<u16> {
         self.tcp.port()
     }
 
-    /// Accepts connections until `stop` resolves or the journal fails, then ends cleanly:
-    /// whatever is in memory is written down.
+    /// `None` on a unix socket, or without HTTP.
+    pub fn http_port(&self) -> Option<u16> {
+        self.http.as_ref().and_then(Listener::port)
+    }
+
+    /// Serves until `stop` resolves or the journal fails, then ends cleanly: whatever is in memory
+    /// is written down.
     ///
     /// # Errors
     /// The journal's. What was acknowledged is on disk all the same.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-        tracing::info!("TCP: listening on {}", self.tcp);
-        let mut connections = JoinSet::new();
-        let failed = journal_failed(Arc::clone(&self.nsqd));
-        tokio::pin!(stop, failed);
-        let result = loop {
-            tokio::select! {
-                (stream, remote) = self.tcp.accept() => {
-                    let nsqd = Arc::clone(&self.nsqd);
-                    connections.spawn(connection::serve(nsqd, stream, remote));
-                }
-                Some(_) = connections.join_next(), if !connections.is_empty() => {}
-                () = &mut stop => break Ok(()),
-                error = &mut failed => break Err(error),
-            }
+        let ports = ports(&self.tcp, self.http.as_ref());
+        let stopping = CancellationToken::new();
+        let mut listeners = JoinSet::new();
+        let nsqd = Arc::clone(&self.nsqd);
+        let serve = move |stream, remote| connection::serve(Arc::clone(&nsqd), stream, remote);
+        let (tcp, stopped) = (self.tcp, stopping.clone());
+        listeners.spawn(async move { CLIENTS.serve(tcp, stopped, serve).await });
+        if let Some(http) = self.http {
+            let shared = http::Shared::new(Arc::clone(&self.nsqd), self.links.clone(), ports);
+            let router = http::routes().into_router(shared);
+            listeners.spawn(nsq_daemon::http::serve(http, router, stopping.clone()));
+        }
+        let result = tokio::select! {
+            () = stop => Ok(()),
+            error = journal_failed(&self.nsqd) => Err(error),
         };
-        tracing::info!("TCP: closing {}", self.tcp);
+        self.links.set_addresses(&[]);
+        stopping.cancel();
         self.nsqd.begin_exit();
-        while connections.join_next().await.is_some() {}
+        while listeners.join_next().await.is_some() {}
         self.tasks.shutdown().await;
         self.nsqd.pager.stop();
-        let Self { nsqd, pager, .. } = self;
         // The pager ends after the block it is writing; it does not panic.
-        let _ = pager.join();
+        let _ = self.pager.join();
         result?;
-        journal_log::log_all(&nsqd);
-        checkpoint::take(&nsqd, true)?;
-        nsqd.journal.close()?;
+        journal_log::log_all(&self.nsqd);
+        checkpoint::take(&self.nsqd, true)?;
+        self.nsqd.journal.close()?;
         Ok(())
     }
 }
 
+fn ports(tcp: &Listener, http: Option<&Listener>) -> Ports {
+    Ports {
+        tcp: tcp.port(),
+        http: http.and_then(Listener::port),
+    }
+}
+
+fn lookup_config(options: &Options, ports: Ports) -> LookupConfig {
+    let port = |told: u16, bound: Option<u16>| match told {
+        0 => bound.map_or(0, i32::from),
+        told => i32::from(told),
+    };
+    LookupConfig {
+        identity: PeerInfo {
+            broadcast_address: options.broadcast_address.clone(),
+            hostname: identity::hostname(),
+            http_port: port(options.broadcast_http_port, ports.http),
+            tcp_port: port(options.broadcast_tcp_port, ports.tcp),
+            version: NSQ_VERSION.to_owned(),
+        },
+        addresses: options.lookupd_tcp_addresses.clone(),
+        connect_timeout: options.http_client_connect_timeout,
+        request_timeout: options.http_client_request_timeout,
+        ping_interval: PING_INTERVAL,
+    }
+}
+
+/// The node owns its announcer, so the announcer must not own the node.
+fn state_source(nsqd: Weak<Nsqd>) -> StateSource {
+    Arc::new(move || {
+        let topics = nsqd.upgrade().map(|nsqd| nsqd.topics());
+        let names = |topic: &Arc<crate::LiveTopic>| {
+            let channels = topic.read(|queue| {
+                let names = queue.channels().map(|channel| channel.name.clone());
+                names.collect()
+            });
+            (topic.name.clone(), channels)
+        };
+        topics.unwrap_or_default().iter().map(names).collect()
+    })
+}
+
 /// Resolves when the journal can keep nothing any more: a failed write or sync is never retried,
 /// the process ends and recovery reads what the disk really holds.
-async fn journal_failed(nsqd: Arc<Nsqd>) -> ServeError {
-    let mut look = tokio::time::interval(std::time::Duration::from_secs(1));
+async fn journal_failed(nsqd: &Nsqd) -> ServeError {
+    let mut look = tokio::time::interval(Duration::from_secs(1));
     loop {
         look.tick().await;
         if let Err(error) = nsqd.journal.health() {

@@ -174,17 +174,27 @@ fn impossible_values_are_refused() {
 }
 
 #[test]
-fn asking_for_client_certificates_requires_tls() {
-    let policy = "--tls-client-auth-policy=require";
-    let read = options(&[policy, "--tls-cert=c", "--tls-key=k"]);
-    assert_eq!(read.tls_required, TlsRequired::Yes);
-    let read = options(&[
-        policy,
-        "--tls-cert=c",
-        "--tls-key=k",
+fn what_would_leave_nsqd_open_is_refused() {
+    let tls = ["--tls-cert=c", "--tls-key=k"];
+    for flag in [
+        "--tls-client-auth-policy=require",
+        "--tls-required",
         "--tls-required=tcp-https",
-    ]);
-    assert_eq!(read.tls_required, TlsRequired::TcpHttps);
+        "--auth-http-address=127.0.0.1:1",
+    ] {
+        let (name, _) = flag.split_once('=').unwrap_or((flag, ""));
+        assert_eq!(
+            fatal(&[tls[0], tls[1], flag]),
+            format!(
+                "failed to instantiate nsqd - not supported yet: {name}, nsqd would be open where it was asked \
+                 to be closed"
+            )
+        );
+    }
+    // Certificates alone oblige nobody.
+    let parsed = Options::from_args("vm", tls).unwrap();
+    assert_eq!(parsed.options.tls_required, TlsRequired::No);
+    assert_eq!(parsed.without_effect, ["tls-cert", "tls-key"]);
 }
 
 #[test]

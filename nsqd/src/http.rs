@@ -1,0 +1,90 @@
+//! The HTTP API.
+
+mod body;
+mod config;
+mod names;
+mod publish;
+mod status;
+
+use std::sync::Arc;
+
+use nsq_daemon::http::{Answer, Api, ApiError};
+use nsq_journal::JournalError;
+use nsq_protocol::NSQ_VERSION;
+use tokio::sync::Semaphore;
+
+use crate::lookup::LookupLinks;
+use crate::nsqd::Nsqd;
+use config::Settings;
+
+/// Bytes of bodies that are being read at once; what comes on top is refused.
+const BODY_BYTES: usize = 256 << 20;
+
+/// What handlers share.
+pub(crate) struct Shared {
+    nsqd: Arc<Nsqd>,
+    links: Arc<LookupLinks>,
+    settings: Settings,
+    ports: Ports,
+    /// One permit per byte of [`BODY_BYTES`].
+    body_bytes: Arc<Semaphore>,
+}
+
+/// Where the listeners are; `None` on a unix socket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Ports {
+    pub tcp: Option<u16>,
+    pub http: Option<u16>,
+}
+
+impl Shared {
+    pub(crate) fn new(nsqd: Arc<Nsqd>, links: Arc<LookupLinks>, ports: Ports) -> Arc<Self> {
+        Arc::new(Self {
+            settings: Settings::new(&nsqd.options),
+            body_bytes: Arc::new(Semaphore::new(BODY_BYTES)),
+            nsqd,
+            links,
+            ports,
+        })
+    }
+}
+
+type State = axum::extract::State<Arc<Shared>>;
+type Result<T = Answer> = std::result::Result<T, ApiError>;
+
+pub(crate) fn routes() -> Api<Arc<Shared>> {
+    Api::new()
+        .get("/ping", status::ping)
+        .get("/info", status::info)
+        .get("/stats", status::stats)
+        .get("/metrics", status::metrics)
+        .post("/pub", publish::one)
+        .post("/mpub", publish::many)
+        .post("/topic/create", names::create_topic)
+        .post("/topic/delete", names::delete_topic)
+        .post("/topic/empty", names::empty_topic)
+        .post("/topic/pause", names::pause_topic)
+        .post("/topic/unpause", names::unpause_topic)
+        .post("/channel/create", names::create_channel)
+        .post("/channel/delete", names::delete_channel)
+        .post("/channel/empty", names::empty_channel)
+        .post("/channel/pause", names::pause_channel)
+        .post("/channel/unpause", names::unpause_channel)
+        .get("/config/{option}", config::get)
+        .put("/config/{option}", config::put)
+}
+
+/// What went wrong with keeping something, for the client. The reason stands in the log.
+fn not_kept(error: JournalError) -> ApiError {
+    tracing::error!("HTTP: {error}");
+    match error {
+        JournalError::DiskFull(_) => ApiError::new(503, "DISK_FULL"),
+        JournalError::Poisoned(_) => ApiError::new(503, "JOURNAL_STOPPED"),
+        JournalError::TooLarge { .. } => ApiError::new(413, "MSG_TOO_BIG"),
+        _ => ApiError::new(500, "INTERNAL_ERROR"),
+    }
+}
+
+fn version() -> String {
+    NSQ_VERSION.to_owned()
+}

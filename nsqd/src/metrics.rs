@@ -1,0 +1,239 @@
+//! `/metrics`, in Prometheus' text format, from the numbers of `/stats`.
+//!
+//! `nsq_topic_*` and `nsq_channel_*` are the names that NSQ's exporters have given these numbers
+//! and that dashboards ask for, totals without `_total` among them; `nsqd_*` are ours.
+
+use std::fmt::Write as _;
+
+use nsq_http_api::stats::{ChannelStats, Stats, TopicStats};
+use nsq_journal::JournalStats;
+use nsq_protocol::NSQ_VERSION;
+
+use crate::lookup::LinkStatus;
+
+/// Topics and channels that are told one by one. What is beyond counts in
+/// `nsqd_metrics_left_out`, lest a client that invents names fills the monitoring's disk.
+const MAX_NAMES: usize = 10_000;
+
+/// Everything that is told.
+pub(crate) struct Gathered {
+    pub stats: Stats,
+    pub connections: usize,
+    pub journal: JournalStats,
+    pub lookupds: Vec<LinkStatus>,
+}
+
+/// A metric of something that there are several of.
+type Column<T> = (&'static str, &'static str, &'static str, fn(&T) -> u64);
+
+#[rustfmt::skip] // a table
+const TOPIC: &[Column<TopicStats>] = &[
+    ("nsq_topic_channel_count", "gauge", "Channels of the topic.", |t| t.channels.len() as u64),
+    ("nsq_topic_depth", "gauge", "Messages that no channel has got yet.", |t| size(t.depth)),
+    ("nsq_topic_backend_depth", "gauge", "Those of the depth that are only on disk.", |t| size(t.backend_depth)),
+    ("nsq_topic_message_count", "counter", "Messages published.", |t| t.message_count),
+    ("nsq_topic_message_bytes", "counter", "Bytes of messages published.", |t| t.message_bytes),
+    ("nsq_topic_paused", "gauge", "1 if the topic is paused.", |t| u64::from(t.paused)),
+];
+
+#[rustfmt::skip] // a table
+const CHANNEL: &[Column<ChannelStats>] = &[
+    ("nsq_channel_client_count", "gauge", "Consumers.", |c| size(c.client_count)),
+    ("nsq_channel_depth", "gauge", "Messages that wait for a consumer.", |c| size(c.depth)),
+    ("nsq_channel_backend_depth", "gauge", "Those of the depth that are only on disk.", |c| size(c.backend_depth)),
+    ("nsq_channel_in_flight_count", "gauge", "Messages sent and not finished.", |c| size(c.in_flight_count)),
+    ("nsq_channel_deferred_count", "gauge", "Messages that wait for their time.", |c| size(c.deferred_count)),
+    ("nsq_channel_message_count", "counter", "Messages that reached the channel.", |c| c.message_count),
+    ("nsq_channel_requeue_count", "counter", "Messages that consumers gave back.", |c| c.requeue_count),
+    ("nsq_channel_timeout_count", "counter", "Messages that consumers took too long for.", |c| c.timeout_count),
+    ("nsq_channel_paused", "gauge", "1 if the channel is paused.", |c| u64::from(c.paused)),
+];
+
+/// The whole page.
+pub(crate) fn text(gathered: &Gathered) -> String {
+    let mut page = Page::default();
+    node(&mut page, gathered);
+    journal(&mut page, &gathered.journal);
+    names(
+        &mut page,
+        gathered.stats.topics.as_deref().unwrap_or_default(),
+    );
+    page.0
+}
+
+#[rustfmt::skip] // a table
+fn node(page: &mut Page, gathered: &Gathered) {
+    let stats = &gathered.stats;
+    page.head("nsqd_build_info", "gauge", "The NSQ version this server is compatible with.");
+    page.line("nsqd_build_info", &[("version", NSQ_VERSION)], 1);
+    page.one("nsqd_healthy", "gauge", "0 if nothing can be kept any more.", u64::from(stats.health == "OK"));
+    page.one("nsqd_connections", "gauge", "TCP connections.", gathered.connections as u64);
+    page.one("process_start_time_seconds", "gauge", "When the process started, since 1970.", size(stats.start_time));
+    let memory = stats.memory.as_ref().map_or(0, |memory| memory.heap_in_use_bytes);
+    page.one("process_resident_memory_bytes", "gauge", "Memory in use, without mapped files.", memory);
+    page.head("nsqd_lookupd_connected", "gauge", "1 if this nsqlookupd knows all topics and channels.");
+    for lookupd in &gathered.lookupds {
+        page.line("nsqd_lookupd_connected", &[("address", &lookupd.address)], u64::from(lookupd.connected));
+    }
+}
+
+#[rustfmt::skip] // a table
+fn journal(page: &mut Page, journal: &JournalStats) {
+    page.one("nsqd_message_memory_bytes", "gauge", "Memory of messages.", journal.chunk_bytes as u64);
+    page.one("nsqd_journal_disk_bytes", "gauge", "Size of the journal's files.", journal.disk_bytes);
+    page.one("nsqd_journal_segments", "gauge", "Segments that are in use.", journal.segments as u64);
+    page.one("nsqd_journal_unwritten_bytes", "gauge", "Accepted and not yet written.", journal.tail.saturating_sub(journal.written));
+    page.one("nsqd_journal_unsynced_bytes", "gauge", "Written and not yet synced.", journal.written.saturating_sub(journal.durable));
+    page.one("nsqd_journal_disk_full", "gauge", "1 while publishing is refused for want of space.", u64::from(journal.disk_full));
+    page.one("nsqd_journal_writes_total", "counter", "Writes.", journal.writes);
+    page.one("nsqd_journal_written_bytes_total", "counter", "Bytes written.", journal.bytes_written);
+    page.one("nsqd_journal_syncs_total", "counter", "Syncs.", journal.syncs);
+    page.head("nsqd_journal_sync_seconds_total", "counter", "Time that syncs took.");
+    let seconds = std::time::Duration::from_nanos(journal.sync_nanos).as_secs_f64();
+    page.line("nsqd_journal_sync_seconds_total", &[], seconds);
+}
+
+fn names(page: &mut Page, topics: &[TopicStats]) {
+    let channels: Vec<(&str, &ChannelStats)> = topics
+        .iter()
+        .flat_map(|topic| {
+            topic
+                .channels
+                .iter()
+                .map(|channel| (topic.topic_name.as_str(), channel))
+        })
+        .collect();
+    page.one("nsqd_topics", "gauge", "Topics.", topics.len() as u64);
+    page.one("nsqd_channels", "gauge", "Channels.", channels.len() as u64);
+    let told_topics = &topics[..topics.len().min(MAX_NAMES)];
+    let told_channels = &channels[..channels.len().min(MAX_NAMES - told_topics.len())];
+    page.head(
+        "nsqd_metrics_left_out",
+        "gauge",
+        "Topics and channels that are not told one by one.",
+    );
+    for (kind, all, told) in [
+        ("topic", topics.len(), told_topics.len()),
+        ("channel", channels.len(), told_channels.len()),
+    ] {
+        page.line("nsqd_metrics_left_out", &[("kind", kind)], all - told);
+    }
+    for (name, kind, help, value) in TOPIC {
+        page.head(name, kind, help);
+        for topic in told_topics {
+            page.line(name, &[("topic", &topic.topic_name)], value(topic));
+        }
+    }
+    for (name, kind, help, value) in CHANNEL {
+        page.head(name, kind, help);
+        for (topic, channel) in told_channels {
+            let labels = [
+                ("topic", *topic),
+                ("channel", channel.channel_name.as_str()),
+            ];
+            page.line(name, &labels, value(channel));
+        }
+    }
+}
+
+fn size(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
+}
+
+#[derive(Default)]
+struct Page(String);
+
+/// Writing to a String cannot fail.
+impl Page {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        self.0.push_str(name);
+        for (at, (label, text)) in labels.iter().enumerate() {
+            let before = if at == 0 { '{' } else { ',' };
+            // What Rust escapes in a string is what Prometheus does: quotes, backslashes, newlines.
+            let _ = write!(self.0, "{before}{label}={text:?}");
+        }
+        let after = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.0, "{after} {value}");
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+        self.head(name, kind, help);
+        self.line(name, &[], value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gathered(topics: usize, channels: usize) -> Gathered {
+        let channel = |n: usize| ChannelStats {
+            channel_name: format!("c{n}"),
+            depth: 7,
+            requeue_count: 2,
+            ..ChannelStats::default()
+        };
+        let topic = |n: usize| TopicStats {
+            topic_name: format!("t{n}#ephemeral"),
+            message_count: 3,
+            paused: true,
+            channels: (0..channels).map(channel).collect(),
+            ..TopicStats::default()
+        };
+        let stats = Stats {
+            health: "OK".to_owned(),
+            topics: Some((0..topics).map(topic).collect()),
+            ..Stats::default()
+        };
+        Gathered {
+            stats,
+            connections: 5,
+            journal: JournalStats {
+                tail: 30,
+                written: 20,
+                durable: 5,
+                sync_nanos: 1_500_000_000,
+                ..JournalStats::default()
+            },
+            lookupds: vec![LinkStatus {
+                address: "a\"b".to_owned(),
+                connected: true,
+            }],
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_nsqs_exporters() {
+        let text = text(&gathered(1, 1));
+        for line in [
+            "# TYPE nsq_topic_message_count counter",
+            "nsq_topic_message_count{topic=\"t0#ephemeral\"} 3",
+            "nsq_topic_paused{topic=\"t0#ephemeral\"} 1",
+            "nsq_channel_depth{topic=\"t0#ephemeral\",channel=\"c0\"} 7",
+            "nsq_channel_requeue_count{topic=\"t0#ephemeral\",channel=\"c0\"} 2",
+            "nsqd_lookupd_connected{address=\"a\\\"b\"} 1",
+            "nsqd_journal_unwritten_bytes 10",
+            "nsqd_journal_unsynced_bytes 15",
+            "nsqd_journal_sync_seconds_total 1.5",
+            "nsqd_connections 5",
+            "nsqd_healthy 1",
+            "nsqd_metrics_left_out{kind=\"topic\"} 0",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line} in {text}");
+        }
+    }
+
+    #[test]
+    fn too_many_names_are_counted_instead() {
+        let text = text(&gathered(6_000, 2));
+        assert!(text.contains("\nnsqd_topics 6000\n"));
+        assert!(text.contains("\nnsqd_channels 12000\n"));
+        assert!(text.contains("\nnsqd_metrics_left_out{kind=\"topic\"} 0\n"));
+        assert!(text.contains("\nnsqd_metrics_left_out{kind=\"channel\"} 8000\n"));
+        assert_eq!(text.matches("nsq_channel_depth{").count(), 4_000);
+    }
+}
