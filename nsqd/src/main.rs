@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use nsq_daemon::options::Parsed;
 use nsq_daemon::version::version_text;
-use nsq_daemon::{Stop, identity, log, shutdown};
+use nsq_daemon::{Stop, identity, log, open_files, shutdown};
 use nsqd::Server;
 use nsqd::options::Options;
 
@@ -25,6 +25,7 @@ async fn run(parsed: Parsed<Options>) -> anyhow::Result<()> {
     let warning = parsed.warning();
     let options = parsed.options;
     log::init(&options.log_prefix, options.log_level);
+    open_files::raise_limit();
     tracing::info!("{}", version_text("nsqd"));
     tracing::info!("ID: {}", options.node_id);
     if let Some(warning) = warning {

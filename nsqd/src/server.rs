@@ -8,6 +8,7 @@ use std::time::Duration;
 use nsq_daemon::connections::Connections;
 use nsq_daemon::identity;
 use nsq_daemon::listen::{BindError, Listener};
+use nsq_daemon::tls::{self, TlsAcceptor, TlsError};
 use nsq_journal::{DirectoryLock, JournalError, lock_directory};
 use nsq_protocol::NSQ_VERSION;
 use nsq_protocol::lookup::PeerInfo;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::http::{self, Ports};
 use crate::lookup::{LookupConfig, LookupLinks, PING_INTERVAL, StateSource};
 use crate::nsqd::Nsqd;
-use crate::options::Options;
+use crate::options::{Options, TlsMinVersion};
 use crate::pager::Pager;
 use crate::timers::Timers;
 use crate::{checkpoint, connection, journal_log, recovery};
@@ -36,6 +37,8 @@ pub enum ServeError {
     DataPath(std::io::Error),
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("journal: {0}")]
     Journal(#[from] JournalError),
 }
@@ -46,6 +49,7 @@ pub struct Server {
     links: Arc<LookupLinks>,
     tcp: Listener,
     http: Option<Listener>,
+    https: Option<(Listener, TlsAcceptor)>,
     tasks: JoinSet<()>,
     pager: JoinHandle<()>,
     // Held until the process ends: two nsqds on one directory would destroy each other's files.
@@ -68,6 +72,7 @@ impl Server {
             "" => None,
             address => Some(Listener::bind(address).await?),
         };
+        let https = bind_https(&options).await?;
         let options = Options {
             data_path: path,
             ..options
@@ -93,6 +98,7 @@ impl Server {
             links,
             tcp,
             http,
+            https,
             tasks,
             pager,
             _lock: lock,
@@ -102,6 +108,11 @@ impl Server {
     /// `None` on a unix socket.
     pub fn tcp_port(&self) -> Option<u16> {
         self.tcp.port()
+    }
+
+    /// `None` on a unix socket, or without HTTPS.
+    pub fn https_port(&self) -> Option<u16> {
+        self.https.as_ref().and_then(|(https, _)| https.port())
     }
 
     /// `None` on a unix socket, or without HTTP.
@@ -122,10 +133,15 @@ impl Server {
         let serve = move |stream, remote| connection::serve(Arc::clone(&nsqd), stream, remote);
         let (tcp, stopped) = (self.tcp, stopping.clone());
         listeners.spawn(async move { CLIENTS.serve(tcp, stopped, serve).await });
+        let shared = http::Shared::new(Arc::clone(&self.nsqd), self.links.clone(), ports);
+        let router = http::routes().into_router(shared);
         if let Some(http) = self.http {
-            let shared = http::Shared::new(Arc::clone(&self.nsqd), self.links.clone(), ports);
-            let router = http::routes().into_router(shared);
-            listeners.spawn(nsq_daemon::http::serve(http, router, stopping.clone()));
+            let (router, stopped) = (router.clone(), stopping.clone());
+            listeners.spawn(nsq_daemon::http::serve(http, router, stopped));
+        }
+        if let Some((https, tls)) = self.https {
+            let stopped = stopping.clone();
+            listeners.spawn(nsq_daemon::http::serve_tls(https, tls, router, stopped));
         }
         let result = tokio::select! {
             () = stop => Ok(()),
@@ -145,6 +161,24 @@ impl Server {
         self.nsqd.journal.close()?;
         Ok(())
     }
+}
+
+/// Only with a certificate, as in NSQ.
+async fn bind_https(options: &Options) -> Result<Option<(Listener, TlsAcceptor)>, ServeError> {
+    if options.tls_cert.is_empty() || options.https_address.is_empty() {
+        return Ok(None);
+    }
+    let oldest = match options.tls_min_version {
+        TlsMinVersion::Tls13 => tls::Oldest::Tls13,
+        _ => tls::Oldest::Tls12,
+    };
+    let (cert, key) = (Path::new(&options.tls_cert), Path::new(&options.tls_key));
+    let acceptor = tls::acceptor(cert, key, oldest)?;
+    tracing::warn!("TLS: HTTPS only, TCP clients cannot negotiate it yet");
+    Ok(Some((
+        Listener::bind(&options.https_address).await?,
+        acceptor,
+    )))
 }
 
 fn ports(tcp: &Listener, http: Option<&Listener>) -> Ports {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use nsq_daemon::options::Parsed;
 use nsq_daemon::version::version_text;
-use nsq_daemon::{Stop, identity, log, shutdown};
+use nsq_daemon::{Stop, identity, log, open_files, shutdown};
 use nsqlookupd::Nsqlookupd;
 use nsqlookupd::options::Options;
 
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
 async fn run(parsed: &Parsed<Options>) -> anyhow::Result<()> {
     let options = &parsed.options;
     log::init(&options.log_prefix, options.log_level);
+    open_files::raise_limit();
     tracing::info!("{}", version_text("nsqlookupd"));
     let daemon = Nsqlookupd::start(options).await?;
     let signal = shutdown::signalled().await?;

@@ -11,4 +11,4 @@ mod serve;
 pub use answer::{Answer, ApiError};
 pub use api::Api;
 pub use params::Params;
-pub use serve::{RemoteAddress, serve};
+pub use serve::{RemoteAddress, serve, serve_tls};

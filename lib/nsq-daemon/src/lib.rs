@@ -4,7 +4,8 @@
 //! - [`log`]: NSQ's log lines on stderr, level changeable at run time.
 //! - [`listen`]: TCP and unix-socket listeners behind one type; [`connections`]: their bounded loop.
 //! - [`http`]: NSQ's HTTP conventions: JSON errors, 405 with `Allow`, redirects, and a bounded server.
-//! - [`shutdown`], [`identity`], [`version`], [`go_duration`]: the small rest.
+//! - [`tls`]: a certificate and its key, for HTTPS.
+//! - [`open_files`], [`shutdown`], [`identity`], [`version`], [`go_duration`]: the small rest.
 
 mod command_line;
 mod config_file;
@@ -14,9 +15,11 @@ pub mod http;
 pub mod identity;
 pub mod listen;
 pub mod log;
+pub mod open_files;
 pub mod options;
 pub mod shutdown;
 mod stop;
+pub mod tls;
 mod usage;
 pub mod value;
 pub mod version;

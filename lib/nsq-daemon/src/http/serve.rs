@@ -6,6 +6,9 @@ use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::Connections;
@@ -18,6 +21,8 @@ const CONNECTIONS: Connections = Connections {
 };
 /// For the head of a request, and for an idle connection until the next one.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// NSQ's bound of a TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest head of a request, in bytes.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 
@@ -34,8 +39,32 @@ pub async fn serve(listener: Listener, router: Router, stop: CancellationToken) 
         .await;
 }
 
+/// As [`serve`], over TLS.
+pub async fn serve_tls(
+    listener: Listener,
+    tls: TlsAcceptor,
+    router: Router,
+    stop: CancellationToken,
+) {
+    let encrypted = |stream: Stream, remote| {
+        let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
+        async move {
+            match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+                Ok(Ok(stream)) => connection(stream, RemoteAddress(remote), router, stop).await,
+                Ok(Err(err)) => tracing::debug!("HTTPS: no handshake with {remote} - {err}"),
+                Err(_) => tracing::debug!("HTTPS: no handshake with {remote} in time"),
+            }
+        }
+    };
+    let connections = Connections {
+        name: "HTTPS",
+        ..CONNECTIONS
+    };
+    connections.serve(listener, stop.clone(), encrypted).await;
+}
+
 async fn connection(
-    stream: Stream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     remote: RemoteAddress,
     router: Router,
     stop: CancellationToken,
