@@ -1,5 +1,6 @@
 //! The one door for people who work on this project: `cargo xtask VERB`.
 
+mod bench;
 mod crds;
 mod go_nsq;
 mod image;
@@ -34,6 +35,11 @@ const VERBS: &[Verb] = &[
         name: "build",
         help: "the programs as static release binaries; prints the directory",
         run: programs::print_build,
+    },
+    Verb {
+        name: "bench",
+        help: "our nsqd and the Go nsqd, side by side; --quick, --levels memory,write,fsync, --help",
+        run: bench::bench,
     },
     Verb {
         name: "go-nsq",
