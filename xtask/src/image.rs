@@ -20,7 +20,7 @@ use crate::workspace::target;
 /// The name that examples/cluster.yaml uses.
 pub const NAME: &str = "nsq:dev";
 /// nobody in particular, as distroless images have it; also in the pods' security context.
-const USER: u64 = 65532;
+pub const USER: u64 = 65532;
 /// Certificates of the machine that builds, for daemons that call HTTPS; left out where there are none.
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -81,15 +81,31 @@ pub fn write(out: &Path, name: &str, binaries: &Path) -> Result<usize> {
         // NSQ's own image has them at the root as well.
         layer.link(program, &format!("/usr/local/bin/{program}"));
     }
-    let image = archive(&layer.tar()?, name)?;
+    let image = archive(&layer.tar()?, name, runtime_config())?;
+    put(out, &image)?;
+    Ok(image.len())
+}
+
+/// Writes an image of one program at the root, which is its entry point, and runs as `user`.
+pub fn write_single(out: &Path, name: &str, program: &Path, user: u64) -> Result<()> {
+    let bytes = fs::read(program).with_context(|| program.display().to_string())?;
+    let file = program.file_name().and_then(|file| file.to_str());
+    let file = file.context("a program without a name")?;
+    let mut layer = Layer::default();
+    layer.directory("tmp");
+    layer.file(file, 0o755, &bytes);
+    let entrypoint = json!({"Entrypoint": [format!("/{file}")], "User": format!("{user}:{user}")});
+    put(out, &archive(&layer.tar()?, name, entrypoint)?)
+}
+
+/// Whole or not at all: others may be reading the image that was there.
+fn put(out: &Path, image: &[u8]) -> Result<()> {
     if let Some(directory) = out.parent() {
         fs::create_dir_all(directory)?;
     }
-    // Whole or not at all: others may be reading the image that was there.
     let part = out.with_extension("part");
-    fs::write(&part, &image).with_context(|| part.display().to_string())?;
-    fs::rename(&part, out).with_context(|| out.display().to_string())?;
-    Ok(image.len())
+    fs::write(&part, image).with_context(|| part.display().to_string())?;
+    fs::rename(&part, out).with_context(|| out.display().to_string())
 }
 
 /// The files of the one layer.
@@ -157,13 +173,13 @@ fn header(kind: EntryType, mode: u32, owner: u64, size: usize) -> Result<Header>
 }
 
 /// The OCI layout around a layer: configuration, manifest, index.
-fn archive(layer: &[u8], name: &str) -> Result<Vec<u8>> {
+fn archive(layer: &[u8], name: &str, runtime: Value) -> Result<Vec<u8>> {
     let mut gzip = GzBuilder::new()
         .mtime(0)
         .write(Vec::new(), Compression::fast());
     gzip.write_all(layer)?;
     let packed = gzip.finish()?;
-    let config = serde_json::to_vec(&config(&digest(layer)))?;
+    let config = serde_json::to_vec(&config(&digest(layer), &runtime))?;
     let manifest = serde_json::to_vec(&json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -199,19 +215,24 @@ fn archive(layer: &[u8], name: &str) -> Result<Vec<u8>> {
     Ok(builder.into_inner()?)
 }
 
-fn config(layer: &str) -> Value {
+fn config(layer: &str, runtime: &Value) -> Value {
     json!({
         "architecture": architecture(),
         "os": "linux",
-        "config": {
-            "User": format!("{USER}:{USER}"),
-            "Env": ["PATH=/usr/local/bin"],
-            "Cmd": ["/usr/local/bin/nsqd"],
-            "WorkingDir": "/data",
-            "ExposedPorts": {"4150/tcp": {}, "4151/tcp": {}, "4160/tcp": {}, "4161/tcp": {}},
-        },
+        "config": runtime,
         "rootfs": {"type": "layers", "diff_ids": [layer]},
         "history": [{"created_by": "cargo xtask image"}],
+    })
+}
+
+/// How our own image is run unless somebody says otherwise.
+fn runtime_config() -> Value {
+    json!({
+        "User": format!("{USER}:{USER}"),
+        "Env": ["PATH=/usr/local/bin"],
+        "Cmd": ["/usr/local/bin/nsqd"],
+        "WorkingDir": "/data",
+        "ExposedPorts": {"4150/tcp": {}, "4151/tcp": {}, "4160/tcp": {}, "4161/tcp": {}},
     })
 }
 

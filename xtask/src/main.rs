@@ -1,9 +1,11 @@
 //! The one door for people who work on this project: `cargo xtask VERB`.
 
 mod bench;
+mod conform;
 mod crds;
 mod go_nsq;
 mod image;
+mod kube;
 mod programs;
 mod steps;
 mod test;
@@ -42,6 +44,11 @@ const VERBS: &[Verb] = &[
         run: bench::bench,
     },
     Verb {
+        name: "conform",
+        help: "test suites of other people's clients against our servers; [--go] [SUITE ...]",
+        run: conform::run,
+    },
+    Verb {
         name: "go-nsq",
         help: "the Go originals of NSQ, to compare with; prints the directory",
         run: go_nsq::print_build,
@@ -50,6 +57,11 @@ const VERBS: &[Verb] = &[
         name: "image",
         help: "the container image, without an engine; [--out FILE] [--name NAME]",
         run: image::run,
+    },
+    Verb {
+        name: "kube",
+        help: "a real Kubernetes cluster on this machine: build|up|down|test [SCENARIO ...]",
+        run: kube::run,
     },
     Verb {
         name: "crds",

@@ -1,0 +1,118 @@
+//! What is shown, in this order: each scenario begins with the cluster that the one before it left.
+
+mod install;
+mod operator;
+mod removal;
+mod restarts;
+mod scaling;
+mod topics;
+
+use anyhow::Result;
+
+use crate::kubectl::Kubectl;
+
+/// Where the chart is installed.
+pub const OPERATOR_NAMESPACE: &str = "nsq-system";
+
+/// One scenario.
+pub struct Scenario {
+    pub name: &'static str,
+    pub about: &'static str,
+    /// Run even if others were asked for: they need it.
+    pub always: bool,
+    /// `Some`: why it cannot be run here.
+    pub run: fn(&Kubectl) -> Result<Option<String>>,
+}
+
+pub const ALL: &[Scenario] = &[
+    Scenario {
+        name: "install",
+        about: "helm install brings up an operator that leads",
+        always: true,
+        run: install::install,
+    },
+    Scenario {
+        name: "refusal",
+        about: "the API server refuses bad manifests with a sentence",
+        always: false,
+        run: install::refusal,
+    },
+    Scenario {
+        name: "ready",
+        about: "the example becomes Ready and shows useful columns",
+        always: true,
+        run: install::ready,
+    },
+    Scenario {
+        name: "serve",
+        about: "messages go through the Services",
+        always: false,
+        run: restarts::serve,
+    },
+    Scenario {
+        name: "topics",
+        about: "NsqTopics are kept, repaired and deleted",
+        always: false,
+        run: topics::kept,
+    },
+    Scenario {
+        name: "pod-deleted",
+        about: "a deleted pod returns with its messages",
+        always: false,
+        run: restarts::pod_deleted,
+    },
+    Scenario {
+        name: "container-killed",
+        about: "a killed container returns with its messages",
+        always: false,
+        run: restarts::container_killed,
+    },
+    Scenario {
+        name: "roll",
+        about: "a changed option is rolled out one pod at a time, under traffic",
+        always: false,
+        run: restarts::roll,
+    },
+    Scenario {
+        name: "broken-template",
+        about: "a broken image stops at one pod and is cured by the manifest alone",
+        always: false,
+        run: restarts::broken_template,
+    },
+    Scenario {
+        name: "scale",
+        about: "kubectl scale adds a node, and removes it when it is empty",
+        always: false,
+        run: scaling::scale,
+    },
+    Scenario {
+        name: "drift",
+        about: "what somebody changes or deletes by hand comes back",
+        always: false,
+        run: operator::drift,
+    },
+    Scenario {
+        name: "operator-killed",
+        about: "another operator takes over, a new one restarts nothing",
+        always: false,
+        run: operator::killed,
+    },
+    Scenario {
+        name: "calls",
+        about: "the operator may do what it does and nothing else",
+        always: false,
+        run: operator::calls,
+    },
+    Scenario {
+        name: "removal",
+        about: "a deleted cluster leaves what the volume policy says",
+        always: false,
+        run: removal::removal,
+    },
+    Scenario {
+        name: "uninstall",
+        about: "helm uninstall leaves the resource definitions",
+        always: false,
+        run: removal::uninstall,
+    },
+];

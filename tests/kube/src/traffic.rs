@@ -1,0 +1,93 @@
+//! Publishers and consumers as pods.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result, bail};
+
+use crate::kubectl::Kubectl;
+
+/// Image of the `traffic` program.
+const IMAGE: &str = "NSQ_TRAFFIC_IMAGE";
+const DEFAULT_IMAGE: &str = "nsq-traffic:dev";
+/// Seconds that a consumer waits for all of its messages.
+const PATIENCE: &str = "120";
+
+static PODS: AtomicU32 = AtomicU32::new(0);
+
+/// A pod with traffic in it.
+pub struct Traffic {
+    pod: String,
+}
+
+/// Publishes COUNT messages numbered from FIRST, through an address.
+pub fn publish(
+    kubectl: &Kubectl,
+    address: &str,
+    topic: &str,
+    first: u64,
+    count: u64,
+    pause_ms: u64,
+) -> Result<Traffic> {
+    let numbers = [first, count, pause_ms].map(|number| number.to_string());
+    let [first, count, pause] = &numbers;
+    start(kubectl, &["publish", address, topic, first, count, pause])
+}
+
+/// Consumes until it has seen each of COUNT numbers from FIRST.
+pub fn consume(
+    kubectl: &Kubectl,
+    lookup: &str,
+    topic: &str,
+    channel: &str,
+    first: u64,
+    count: u64,
+) -> Result<Traffic> {
+    let (first, count) = (first.to_string(), count.to_string());
+    start(
+        kubectl,
+        &["consume", lookup, topic, channel, &first, &count, PATIENCE],
+    )
+}
+
+fn start(kubectl: &Kubectl, arguments: &[&str]) -> Result<Traffic> {
+    let number = PODS.fetch_add(1, Ordering::Relaxed);
+    let pod = format!("traffic-{number}-{}", arguments[0]);
+    let image = std::env::var(IMAGE).unwrap_or_else(|_| DEFAULT_IMAGE.to_owned());
+    let image = format!("--image={image}");
+    let run = [
+        "run",
+        &pod,
+        &image,
+        "--restart=Never",
+        "--image-pull-policy=IfNotPresent",
+        "--labels=app=traffic",
+        "--command",
+        "--",
+        "/traffic",
+    ];
+    kubectl.run(&[&run, arguments].concat())?;
+    Ok(Traffic { pod })
+}
+
+impl Traffic {
+    /// Waits for its end, which must be a good one; its last line.
+    pub fn finish(self, kubectl: &Kubectl) -> Result<String> {
+        let what = format!("{} has ended", self.pod);
+        let phase = kubectl.until(&what, 240, |kubectl| {
+            let phase =
+                kubectl.run(&["get", "pod", &self.pod, "-o", "jsonpath={.status.phase}"])?;
+            match phase.as_str() {
+                "Succeeded" | "Failed" => Ok(phase),
+                other => bail!("it is {other}"),
+            }
+        })?;
+        let log = kubectl.run(&["logs", &self.pod])?;
+        let last = log.lines().last().context("it has printed nothing")?;
+        println!("   {}: {last}", self.pod);
+        if phase != "Succeeded" {
+            bail!("{} failed:\n{log}", self.pod);
+        }
+        kubectl.run(&["delete", "pod", &self.pod, "--wait=false"])?;
+        Ok(last.to_owned())
+    }
+}

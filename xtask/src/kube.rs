@@ -1,0 +1,124 @@
+//! `cargo xtask kube build|up|down|test`: a real Kubernetes cluster on this machine, and the scenarios on it.
+//!
+//! With KUBECONFIG set, `test` uses that cluster instead; its nodes must be able to pull the images that
+//! NSQ_IMAGE and NSQ_TRAFFIC_IMAGE name.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::image;
+use crate::programs;
+use crate::workspace::{root, run as run_command};
+
+/// CoreDNS listens on port 53.
+const ROOT: u64 = 0;
+
+const USAGE: &str = "cargo xtask kube build|up|down|test [SCENARIO ...]";
+
+pub fn run(arguments: &[String]) -> Result<()> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["build"] => build(),
+        ["up"] => build().and_then(|()| up()),
+        ["down"] => rig("down.sh"),
+        ["test", scenarios @ ..] => test(scenarios),
+        _ => bail!("{USAGE}"),
+    }
+}
+
+/// Why the cluster cannot be brought up on this machine, if so.
+pub fn missing() -> Option<String> {
+    if std::env::var_os("KUBECONFIG").is_some() {
+        return None;
+    }
+    if !cfg!(target_os = "linux") {
+        return Some("a cluster of its own needs Linux; or set KUBECONFIG".to_owned());
+    }
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if !status.lines().any(|line| line.starts_with("Uid:\t0\t")) {
+        return Some("a cluster of its own needs root; or set KUBECONFIG".to_owned());
+    }
+    let found = |program: &str| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+    };
+    let lacking = ["go", "apt-get"]
+        .into_iter()
+        .find(|program| !found(program));
+    lacking.map(|program| format!("a cluster of its own needs {program}; or set KUBECONFIG"))
+}
+
+/// Everything a cluster is made of, and our images.
+fn build() -> Result<()> {
+    if let Some(why) = missing() {
+        bail!(why);
+    }
+    rig("build.sh")?;
+    let images = cache()?.join("images");
+    let bin = cache()?.join("bin");
+    for (name, program) in [("pause", "pause"), ("coredns", "coredns")] {
+        let out = images.join(format!("{name}.tar"));
+        image::write_single(
+            &out,
+            &format!("test.nsq.io/{name}:1"),
+            &bin.join(program),
+            ROOT,
+        )?;
+    }
+    let programs = programs::build()?;
+    image::write(&images.join("nsq.tar"), image::NAME, &programs)?;
+    let tests = programs::build_packages(&["nsq-kube-tests"])?;
+    image::write_single(
+        &images.join("traffic.tar"),
+        "nsq-traffic:dev",
+        &tests.join("traffic"),
+        image::USER,
+    )?;
+    Ok(())
+}
+
+fn up() -> Result<()> {
+    rig("up.sh")
+}
+
+fn test(scenarios: &[&str]) -> Result<()> {
+    let own = std::env::var_os("KUBECONFIG").is_none();
+    if own {
+        build()?;
+        up()?;
+    }
+    let tests = programs::build_packages(&["nsq-kube-tests"])?;
+    let mut command = Command::new(tests.join("scenarios"));
+    command.args(scenarios);
+    if own {
+        let cache = cache()?;
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut directories = vec![cache.join("bin")];
+        directories.extend(std::env::split_paths(&path));
+        command.env("PATH", std::env::join_paths(directories)?);
+        command.env("KUBECONFIG", cache.join("run/pki/admin.conf"));
+    }
+    run_command(&mut command)
+}
+
+fn rig(script: &str) -> Result<()> {
+    run_command(&mut Command::new(
+        root().join("tests/kube/rig").join(script),
+    ))
+}
+
+/// Outside the checkout, as the rig's own settings.sh has it.
+fn cache() -> Result<PathBuf> {
+    if let Some(directory) = std::env::var_os("NSQ_KUBE_CACHE") {
+        return Ok(directory.into());
+    }
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
+    let base = base
+        .or_else(home)
+        .context("neither HOME nor XDG_CACHE_HOME is set")?;
+    Ok(base.join("nsq-kube"))
+}
