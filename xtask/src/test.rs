@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::steps::{self, Step};
 use crate::workspace::{cargo, run as run_command};
-use crate::{programs, tidy};
+use crate::{conform, programs, tidy};
 
 const STEPS: &[Step] = &[
     Step {
@@ -47,6 +47,30 @@ const STEPS: &[Step] = &[
         about: "the programs, static, release",
         missing: nothing,
         run: || programs::build().map(|_| ()),
+    },
+    Step {
+        name: "go-nsq",
+        about: "the suite of NSQ's own Go client against our servers",
+        missing: || conform::missing("go-nsq"),
+        run: || conform::step("go-nsq"),
+    },
+    Step {
+        name: "gnsq",
+        about: "the suite of a Python client",
+        missing: || conform::missing("gnsq"),
+        run: || conform::step("gnsq"),
+    },
+    Step {
+        name: "nsqjs",
+        about: "the suite of the Node.js client",
+        missing: || conform::missing("nsqjs"),
+        run: || conform::step("nsqjs"),
+    },
+    Step {
+        name: "dev",
+        about: "the example cluster, nsqjs finding nsqd through nsqlookupd, and kill -9",
+        missing: nsq_conformance::dev::missing,
+        run: conform::dev_step,
     },
 ];
 
