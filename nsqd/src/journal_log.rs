@@ -31,13 +31,28 @@ pub fn log_all(nsqd: &Arc<Nsqd>) {
         topic.listed.store(false, Ordering::Release);
         if let Err(error) = log_topic(nsqd, &topic) {
             tracing::error!("TOPIC({}): cannot journal finishes - {error}", topic.name);
+            topic.change_now(nsqd, |_, _| ()); // lists it again
         }
     }
-    if nsqd.options.durability != Durability::Memory
-        && let Err(error) = nsqd.journal.write(nsqd.journal.tail())
-    {
+    let tail = nsqd.journal.tail();
+    let written = match nsqd.options.durability {
+        Durability::Memory => Ok(()),
+        Durability::Write => nsqd.journal.write(tail).map(|_| ()),
+        Durability::Fsync => {
+            nsqd.journal.sync_soon(tail, Arc::new(Nobody));
+            Ok(())
+        }
+    };
+    if let Err(error) = written {
         tracing::error!("journal: {error}");
     }
+}
+
+/// Waits for a sync without wanting to hear of it.
+struct Nobody;
+
+impl nsq_journal::Waiter for Nobody {
+    fn wake(self: Arc<Self>) {}
 }
 
 fn log_topic(nsqd: &Arc<Nsqd>, topic: &Arc<LiveTopic>) -> Result<(), JournalError> {
@@ -45,20 +60,28 @@ fn log_topic(nsqd: &Arc<Nsqd>, topic: &Arc<LiveTopic>) -> Result<(), JournalErro
     topic.change_now(nsqd, |queue, _| log_queue(nsqd, queue))
 }
 
-/// Journals what this topic has to tell; its lock is held.
+/// Journals what this topic has to tell; its lock is held. What cannot be journalled (on a full
+/// disk) stays for the next time.
 pub(crate) fn log_queue(nsqd: &Nsqd, queue: &mut Topic<NsqHost>) -> Result<(), JournalError> {
     let topic = queue.number;
-    for (channel, log) in queue.take_logs() {
-        log_channel(nsqd, topic, channel, &log)?;
+    let mut result = Ok(());
+    for (channel, mut log) in queue.take_logs() {
+        if result.is_ok() {
+            result = log_channel(nsqd, topic, channel, &mut log);
+        }
+        if !log.is_empty() {
+            queue.return_log(channel, log);
+        }
     }
-    Ok(())
+    result
 }
 
+/// Journals a log and takes out of it what was journalled.
 fn log_channel(
     nsqd: &Nsqd,
     topic: u32,
     channel: u32,
-    log: &ChannelLog,
+    log: &mut ChannelLog,
 ) -> Result<(), JournalError> {
     if !log.finished.is_empty() {
         let range = |&(first_id, count): &(u64, u64)| IdRange { first_id, count };
@@ -69,6 +92,7 @@ fn log_channel(
             channel,
             ranges,
         })?;
+        log.finished.clear();
     }
     if let Some(through_id) = log.delivered_through {
         nsqd.journal.append(&Record::Delivered {
@@ -76,6 +100,7 @@ fn log_channel(
             channel,
             through_id,
         })?;
+        log.delivered_through = None;
     }
     if !log.requeued.is_empty() {
         let item = |item: &nsq_queue::Requeued| Requeued {
@@ -90,6 +115,7 @@ fn log_channel(
             channel,
             items,
         })?;
+        log.requeued.clear();
     }
     Ok(())
 }

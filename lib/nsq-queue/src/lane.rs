@@ -58,7 +58,8 @@ impl<H: Host> Lane<H> {
     #[inline]
     pub(crate) fn append(&mut self, id: u64, entry: Entry, chunk: &H::Chunk, live: u64) -> u64 {
         let fits = self.blocks.back().is_some_and(|block| {
-            !block.is_full() && block.end_id() == id && block.live > 0 && block.content.is_some()
+            let open = block.content.is_some() && block.page.is_none() && !block.is_full();
+            open && block.end_id() == id && block.live > 0
         });
         if !fits {
             let entries = self.spare.take().unwrap_or_default();

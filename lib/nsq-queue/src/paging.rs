@@ -191,15 +191,16 @@ impl<H: Host> Topic<H> {
         }
     }
 
-    /// Puts a block that was read from its page back into memory.
-    pub fn page_in(&mut self, pos: u64, paged: Paged<H::Chunk>) {
+    /// Puts a block that was read from its page back into memory. False: the page is not the
+    /// block's.
+    pub fn page_in(&mut self, pos: u64, paged: Paged<H::Chunk>) -> bool {
         let lane = &mut self.lanes[LaneKind::of(pos) as usize];
         let Some(at) = lane.index_of_pos(pos) else {
-            return;
+            return true; // finished meanwhile
         };
         let block = &mut lane.blocks[at];
         if block.content.is_some() || paged.messages.len() != block.count as usize {
-            return;
+            return block.content.is_some();
         }
         let messages = paged.messages.into_iter();
         block.content = Some(Content {
@@ -215,6 +216,7 @@ impl<H: Host> Topic<H> {
         });
         lane.resident_bytes += block.bytes;
         lane.resident_messages += u64::from(block.count);
+        true
     }
 
     /// The page behind the block at `pos`, if it is not in memory: what to read ahead.

@@ -224,6 +224,19 @@ impl<H: Host> Topic<H> {
         !self.dirty.is_empty()
     }
 
+    /// Takes back what could not be journalled: the next [`Topic::take_logs`] has it again.
+    pub fn return_log(&mut self, number: u32, mut log: ChannelLog) {
+        let Some(index) = self.index_of_number(number) else {
+            return;
+        };
+        if let Some(channel) = self.channels[index].as_mut() {
+            log.finished.append(&mut channel.log.finished);
+            log.requeued.append(&mut channel.log.requeued);
+            channel.log = log;
+        }
+        self.mark_dirty(index);
+    }
+
     /// What happened since the last call and belongs into the journal: (channel number, log).
     pub fn take_logs(&mut self) -> Vec<(u32, ChannelLog)> {
         let dirty = std::mem::take(&mut self.dirty);

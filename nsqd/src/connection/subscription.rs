@@ -217,7 +217,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         for (page, pos) in pages.into_iter().flatten() {
             match self.nsqd.read_block(&page) {
                 Ok(paged) => {
-                    topic.change_now(&self.nsqd, |queue, _| queue.page_in(pos, paged));
+                    if !topic.change_now(&self.nsqd, |queue, _| queue.page_in(pos, paged)) {
+                        let error = JournalError::Damaged {
+                            path: format!("{page:?}"),
+                            why: "it holds other messages than it should".to_owned(),
+                        };
+                        return self.page_failed(topic, pos, &error);
+                    }
                 }
                 Err(error) => return self.page_failed(topic, pos, &error),
             }

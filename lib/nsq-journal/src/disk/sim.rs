@@ -86,6 +86,11 @@ impl SimDisk {
         };
     }
 
+    /// Bytes in files, as the capacity counts them.
+    pub fn used(&self) -> u64 {
+        self.state.lock().used()
+    }
+
     /// Operations so far.
     pub fn operations(&self) -> u64 {
         self.state.lock().operations
