@@ -114,7 +114,7 @@ impl Reporter {
             return;
         }
         let mut text = self.erase();
-        let table = table(&self.shown);
+        let table = cut(&table(&self.shown), width());
         self.drawn = table.lines().count();
         text.push_str(&table);
         write(&text);
@@ -125,6 +125,20 @@ impl Reporter {
 fn write(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Columns of the terminal.
+fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stdout());
+    let columns = size.map_or(0, |size| usize::from(size.ws_col));
+    if columns == 0 { usize::MAX } else { columns }
+}
+
+/// A line that wraps would be two, and going back over the table would miss one.
+fn cut(text: &str, width: usize) -> String {
+    text.lines()
+        .map(|line| line.chars().take(width).chain(['\n']).collect::<String>())
+        .collect()
 }
 
 fn json(change: &Change) -> String {

@@ -206,9 +206,7 @@ fn topic_row(topic: &NsqTopic) -> TopicRow {
         cluster: topic.spec.cluster.clone(),
         channels: status.channels.join(" "),
         nodes: status.nodes.clone(),
-        state: ready
-            .map_or("waiting", |condition| condition.reason.as_str())
-            .to_lowercase(),
+        state: ready.map_or_else(String::new, |condition| condition.reason.clone()),
         message: ready
             .map(|condition| condition.message.clone())
             .unwrap_or_default(),

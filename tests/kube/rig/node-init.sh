@@ -13,6 +13,7 @@ mount --bind "$home/cni" /var/lib/cni # shared, addresses would be given out aga
 mount --bind "$home/pod-logs" /var/log/pods
 mount --bind "$home/etc-cni" /etc/cni/net.d
 mount --bind "$home/etc-containerd" /etc/containerd
+mount --bind "$RUN/resolv.conf" /etc/resolv.conf # empty: no question of a node leaves the machine
 mount --make-rshared /
 
 containerd >"$LOGS/$node-containerd.log" 2>&1 &

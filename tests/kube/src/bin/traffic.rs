@@ -24,6 +24,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const REPEAT_AFTER: Duration = Duration::from_millis(100);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const READY_COUNT: u32 = 50;
+/// A publisher connects anew after this many messages, so that a Service can send it elsewhere.
+const PER_CONNECTION: u64 = 50;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -66,6 +68,9 @@ fn publish(address: &str, topic: &str, first: &str, count: &str, pause: &str) ->
             }
         }
         longest = longest.max(begun.elapsed());
+        if (number + 1) % PER_CONNECTION == 0 {
+            connection = None;
+        }
         thread::sleep(pause);
     }
     println!(

@@ -51,7 +51,22 @@ pub fn helm_install() -> Result<()> {
 
 pub fn install(kubectl: &Kubectl) -> Result<Option<String>> {
     let namespace = kubectl.namespace();
-    kubectl.run(&["delete", "namespace", namespace, "--ignore-not-found"])?;
+    for old in [namespace, OPERATOR_NAMESPACE] {
+        kubectl.run(&["delete", "namespace", old, "--ignore-not-found"])?;
+    }
+    let chart = root().join("charts/nsq-operator").display().to_string();
+    helm(&["lint", "--strict", "--kube-version=1.33.0", &chart])?;
+    let misspelt = helm(&[
+        "template",
+        "--kube-version=1.33.0",
+        &chart,
+        "--set",
+        "replica=3",
+    ]);
+    ensure!(
+        misspelt.is_err(),
+        "the chart takes values that it does not know"
+    );
     kubectl.run(&["create", "namespace", namespace])?;
     helm_install()?;
     kubectl.until("an operator leads", 30, leader)?;

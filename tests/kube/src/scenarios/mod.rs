@@ -92,16 +92,16 @@ pub const ALL: &[Scenario] = &[
         run: operator::drift,
     },
     Scenario {
-        name: "operator-killed",
-        about: "another operator takes over, a new one restarts nothing",
-        always: false,
-        run: operator::killed,
-    },
-    Scenario {
         name: "calls",
         about: "the operator may do what it does and nothing else",
         always: false,
         run: operator::calls,
+    },
+    Scenario {
+        name: "operator-killed",
+        about: "another operator takes over, a new one restarts nothing",
+        always: false,
+        run: operator::killed,
     },
     Scenario {
         name: "removal",

@@ -144,7 +144,8 @@ pub fn broken_template(kubectl: &Kubectl) -> Result<Option<String>> {
         let patch = format!(r#"{{"spec":{{"nsqd":{{"image":"{image}"}}}}}}"#);
         kubectl.run(&["patch", "nsqcluster", "demo", "--type=merge", "-p", &patch])
     };
-    set_image("test.nsq.io/there-is-no-such-image:1")?;
+    // A registry where nobody listens.
+    set_image("localhost:1/there-is-no-such-image:1")?;
     let message = kubectl.until("the cluster says what is wrong", 60, |kubectl| {
         let message = kubectl.condition("nsqcluster/demo", "Degraded", "True")?;
         ensure!(message.contains("mage"), "it says {message:?}");

@@ -47,5 +47,28 @@ pub fn scale(kubectl: &Kubectl) -> Result<Option<String>> {
         "jsonpath={.status.phase}",
     ])?;
     ensure!(claim == "Bound", "its volume is {claim:?}");
+    lookups(kubectl)?;
     Ok(None)
+}
+
+/// One nsqlookupd less, and back: its budget comes and goes, every nsqd learns of it.
+fn lookups(kubectl: &Kubectl) -> Result<()> {
+    for (replicas, budgets) in [("1", 0), ("2", 1)] {
+        let patch = format!(r#"{{"spec":{{"nsqlookupd":{{"replicas":{replicas}}}}}}}"#);
+        kubectl.run(&["patch", "nsqcluster", "demo", "--type=merge", "-p", &patch])?;
+        cluster_ready(kubectl)?;
+        let found = kubectl.run(&[
+            "get",
+            "pdb",
+            "demo-nsqlookupd",
+            "--ignore-not-found",
+            "-o",
+            "name",
+        ])?;
+        ensure!(
+            found.lines().count() == budgets,
+            "budgets of the lookups: {found:?}"
+        );
+    }
+    Ok(())
 }
