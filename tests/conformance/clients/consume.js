@@ -1,7 +1,8 @@
 // Prints the body of every message, one a line, of nsqds that it finds through an nsqlookupd.
 //   node consume.js NSQJS LOOKUPD TOPIC CHANNEL
 const [nsqjs, lookupd, topic, channel] = process.argv.slice(2)
-const {Reader} = require(nsqjs)
+// With the slash it is the directory, and not the file beside it with .json at its end.
+const {Reader} = require(nsqjs + '/')
 
 const reader = new Reader(topic, channel, {
   lookupdHTTPAddresses: [lookupd],
