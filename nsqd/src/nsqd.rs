@@ -57,9 +57,13 @@ impl Nsqd {
         let level = options.durability;
         let topics = recovered.topics.into_iter();
         let topics = topics.map(|queue| (queue.name.clone(), LiveTopic::new(queue, level)));
+        // What was replayed came after the last checkpoint: a node that dies again and again would
+        // otherwise never take one, and replay more each time.
+        let replayed = journal.stats().recovery.bytes;
+        let last_checkpoint = journal.tail().saturating_sub(replayed);
         let nsqd = Arc::new(Self {
             memory: MemoryLog::new(Arc::clone(journal.pool())),
-            pager: Pager::new(housekeeping, journal.tail()),
+            pager: Pager::new(housekeeping, last_checkpoint),
             topics: RwLock::new(topics.collect()),
             next_topic_number: AtomicU32::new(recovered.next_topic_number),
             next_sequence: AtomicU64::new(recovered.next_sequence),

@@ -61,7 +61,7 @@ struct Crowded {
 }
 
 impl Pager {
-    pub(crate) fn new(housekeeping: Housekeeping, journal_end: Lsn) -> Self {
+    pub(crate) fn new(housekeeping: Housekeeping, last_checkpoint: Lsn) -> Self {
         Self {
             crowded: Mutex::default(),
             changed: Condvar::new(),
@@ -70,7 +70,7 @@ impl Pager {
             relieved: Notify::new(),
             budget: MemoryBudget::of_this_process(),
             housekeeping,
-            last_checkpoint: AtomicU64::new(journal_end),
+            last_checkpoint: AtomicU64::new(last_checkpoint),
         }
     }
 
