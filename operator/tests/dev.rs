@@ -5,9 +5,11 @@ use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tempfile::TempDir;
 
 const MANIFEST: &str = "\
 apiVersion: nsq.io/v1alpha1
@@ -57,12 +59,15 @@ fn binaries() -> PathBuf {
 struct Dev {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    folder: tempfile::TempDir,
+    folder: Arc<TempDir>,
 }
 
 impl Dev {
     fn start(manifest: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), manifest)
+    }
+
+    fn start_in(folder: Arc<TempDir>, manifest: &str) -> Self {
         std::fs::write(folder.path().join("cluster.yaml"), manifest).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_nsq-operator"))
             .args(["dev", "-o", "json", "-f", "cluster.yaml", "--bin-dir"])
@@ -155,6 +160,28 @@ fn a_cluster_runs_survives_a_kill_follows_edits_and_stops() {
     let status = dev.child.wait().unwrap();
     assert!(status.success(), "{status}");
     assert!(TcpStream::connect(address).is_err(), "nsqd is still there");
+}
+
+#[test]
+fn what_a_killed_run_left_is_taken_over() {
+    let mut dev = Dev::start(MANIFEST);
+    let node = dev.until("node", "test-nsqd-0-0", "ready");
+    let answer = http(node["http"].as_str().unwrap(), "POST /pub?topic=t", "hello");
+    assert!(answer.ends_with("OK"), "{answer}");
+    dev.signal(Signal::KILL);
+    dev.child.wait().unwrap();
+
+    let mut next = Dev::start_in(dev.folder.clone(), MANIFEST);
+    let again = next.until("node", "test-nsqd-0-0", "ready");
+    assert_ne!(again["pid"], node["pid"]);
+    let stats = http(
+        again["http"].as_str().unwrap(),
+        "GET /stats?format=json&topic=t",
+        "",
+    );
+    assert!(stats.contains(r#""depth":1"#), "{stats}");
+    next.signal(Signal::TERM);
+    assert!(next.child.wait().unwrap().success());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `nsq-operator dev`: the same plan, executed as processes on this machine.
 
+mod leftovers;
 pub mod local;
 pub mod manifest;
 pub mod ports;
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use local::Places;
@@ -59,6 +60,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
     let mut reporter = Reporter::new(options.output);
     reporter.note(&format!("data and logs are in {}", data.display()));
+    for sentence in leftovers::end_all(&data, &binaries).await? {
+        reporter.note(&sentence);
+    }
     let (exits, exited) = mpsc::channel(EXITS);
     let session = Session::new(manifest, Places { binaries, data }, exits, reporter);
     let watched = Watched::new(&options.manifest);
@@ -74,18 +78,14 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?; // the terminal is closed
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut stopping = false;
     loop {
         tokio::select! {
             biased;
-            _ = interrupt.recv() => {
-                if stopping { break; }
-                stopping = true;
-                session.stop();
-            }
-            _ = terminate.recv() => {
+            () = any_of(&mut interrupt, &mut terminate, &mut hang_up) => {
                 if stopping { break; }
                 stopping = true;
                 session.stop();
@@ -104,6 +104,14 @@ async fn serve(
     }
     session.end();
     Ok(())
+}
+
+async fn any_of(first: &mut Signal, second: &mut Signal, third: &mut Signal) {
+    tokio::select! {
+        _ = first.recv() => {}
+        _ = second.recv() => {}
+        _ = third.recv() => {}
+    }
 }
 
 /// A manifest file that somebody may edit.

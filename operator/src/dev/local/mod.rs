@@ -24,6 +24,7 @@ use crate::cluster::object::Object;
 use crate::cluster::observed::{Leaving, Observed};
 use crate::cluster::plan::{Action, Plan, surplus_pods};
 use crate::cluster::validate::{ValidatedCluster, validate};
+use crate::dev::leftovers::pid_file;
 use crate::dev::ports::{PortBook, Ports, is_free};
 use crate::dev::process::{Exited, Launch, Process};
 
@@ -85,8 +86,11 @@ impl LocalCluster {
 
     /// A process has ended.
     pub fn on_exit(&mut self, exited: &Exited) {
-        if let Some(pod) = self.pods.get_mut(&exited.name) {
-            pod.on_exit(exited);
+        let file = pid_file(&self.data_of(&exited.name));
+        if let Some(pod) = self.pods.get_mut(&exited.name)
+            && pod.on_exit(exited)
+        {
+            let _ = std::fs::remove_file(file);
         }
     }
 
@@ -256,7 +260,11 @@ impl LocalCluster {
         let started = std::fs::create_dir_all(&data)
             .and_then(|()| Process::start(&launch, self.exits.clone()));
         match started {
-            Ok(process) => pod.run(process, launch.arguments, hash),
+            Ok(process) => {
+                // Should it not be written, a run after a kill could not end the process; all else works.
+                let _ = std::fs::write(pid_file(&data), process.pid.to_string());
+                pod.run(process, launch.arguments, hash);
+            }
             Err(err) => pod.fail(format!("cannot start {}: {err}", launch.binary.display())),
         }
     }

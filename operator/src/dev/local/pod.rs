@@ -159,10 +159,10 @@ impl LocalPod {
         }
     }
 
-    /// Its process has ended.
-    pub(super) fn on_exit(&mut self, exited: &Exited) {
+    /// A process has ended; whether it was this node's present one.
+    pub(super) fn on_exit(&mut self, exited: &Exited) -> bool {
         if self.state.process().map(|process| process.pid) != Some(exited.pid) {
-            return;
+            return false;
         }
         let asked = matches!(self.state, State::Stopping(_));
         if asked || self.started.elapsed() >= STEADY {
@@ -180,6 +180,7 @@ impl LocalPod {
             until: Instant::now() + delay,
             why: exited.how.clone(),
         };
+        true
     }
 
     /// Asks it how it is.
