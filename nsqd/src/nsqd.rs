@@ -35,6 +35,7 @@ pub struct Nsqd {
     unlogged: Mutex<Vec<Arc<LiveTopic>>>,
     pub(crate) unlogged_some: Notify,
     exiting: AtomicBool,
+    failed: OnceLock<JournalError>,
     announcer: OnceLock<Arc<dyn Announcer>>,
 }
 
@@ -72,6 +73,7 @@ impl Nsqd {
             unlogged: Mutex::default(),
             unlogged_some: Notify::new(),
             exiting: AtomicBool::new(false),
+            failed: OnceLock::new(),
             announcer: OnceLock::new(),
             timers: Timers::default(),
             options,
@@ -131,7 +133,16 @@ impl Nsqd {
 
     /// What NSQ's `/ping` answers: whether messages can be kept.
     pub fn health(&self) -> Result<(), JournalError> {
-        self.journal.health()
+        match self.failed.get() {
+            Some(error) => Err(error.clone()),
+            None => self.journal.health(),
+        }
+    }
+
+    /// The disk failed where the journal does not notice: the node has to end as well.
+    pub(crate) fn fail(&self, error: JournalError) {
+        // The first failure is the one to tell of.
+        let _ = self.failed.set(error);
     }
 
     pub fn topics(&self) -> Vec<Arc<LiveTopic>> {

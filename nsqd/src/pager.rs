@@ -166,6 +166,18 @@ impl Pager {
     }
 
     fn work(&self, nsqd: &Arc<Nsqd>, topic: Option<Arc<LiveTopic>>) -> Result<(), JournalError> {
+        let result = self.try_work(nsqd, topic);
+        if let Err(error @ JournalError::Poisoned(_)) = &result {
+            nsqd.fail(error.clone()); // a spill file: the journal itself may still be well
+        }
+        result
+    }
+
+    fn try_work(
+        &self,
+        nsqd: &Arc<Nsqd>,
+        topic: Option<Arc<LiveTopic>>,
+    ) -> Result<(), JournalError> {
         if let Some(topic) = topic {
             nsqd.page_out(&topic, |queue| match queue.is_crowded() {
                 true => queue.next_page_out(),

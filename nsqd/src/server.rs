@@ -229,7 +229,7 @@ async fn journal_failed(nsqd: &Nsqd) -> ServeError {
     let mut look = tokio::time::interval(Duration::from_secs(1));
     loop {
         look.tick().await;
-        if let Err(error) = nsqd.journal.health() {
+        if let Err(error) = nsqd.health() {
             return error.into();
         }
     }

@@ -1,6 +1,7 @@
 //! The one door for people who work on this project: `cargo xtask VERB`.
 
 mod bench;
+mod chaos;
 mod conform;
 mod crds;
 mod go_nsq;
@@ -34,6 +35,11 @@ const VERBS: &[Verb] = &[
         run: test::run,
     },
     Verb {
+        name: "simulate",
+        help: "nsqd in virtual time under crashes: [--seeds N [--from F] | --seed S]",
+        run: programs::simulate,
+    },
+    Verb {
         name: "build",
         help: "the programs as static release binaries; prints the directory",
         run: programs::print_build,
@@ -49,8 +55,13 @@ const VERBS: &[Verb] = &[
         run: conform::run,
     },
     Verb {
-        name: "go-nsq",
-        help: "the Go originals of NSQ, to compare with; prints the directory",
+        name: "chaos",
+        help: "nsqd under real faults: kill|all; --cycles N, --go, --seed N, --help",
+        run: chaos::chaos,
+    },
+    Verb {
+        name: "originals",
+        help: "the Go programs of NSQ, to compare with; prints the directory",
         run: go_nsq::print_build,
     },
     Verb {

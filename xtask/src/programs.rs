@@ -41,6 +41,20 @@ pub fn print_build(_: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Runs simulated worlds.
+pub fn simulate(arguments: &[String]) -> Result<()> {
+    let mut command = cargo();
+    command.args([
+        "run",
+        "--quiet",
+        "--release",
+        "--package",
+        "nsq-simulation",
+        "--",
+    ]);
+    run(command.args(arguments))
+}
+
 /// Runs the example cluster as processes of this machine.
 pub fn dev(arguments: &[String]) -> Result<()> {
     let programs = build()?;

@@ -1,0 +1,323 @@
+//! Knows what must be true of messages, whoever moves them: told what was sent, acknowledged,
+//! delivered, finished, and when the server died, it says what was lost, invented, altered, or
+//! repeated without reason. No I/O, no clock: the simulation and the chaos runs use the same.
+
+#![forbid(unsafe_code)]
+
+mod body;
+
+use std::collections::{BTreeMap, HashMap};
+
+pub use body::{decode, encode};
+
+/// How a run is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// A finish that is younger than this at a crash may be forgotten, nanoseconds.
+    pub finish_may_be_forgotten: i64,
+    /// Messages time out under their consumers: a finish may come too late and be refused after
+    /// the message has gone to somebody else.
+    pub finish_may_be_late: bool,
+}
+
+/// All messages of a run and what became of them.
+#[derive(Debug)]
+pub struct Auditor {
+    rules: Rules,
+    /// Channels of each topic; every message belongs to all of its topic's.
+    channels: BTreeMap<String, Vec<String>>,
+    messages: HashMap<u64, Message>,
+    crashes: Vec<i64>,
+    counts: Counts,
+    complaints: Vec<String>,
+    complaints_in_all: u64,
+}
+
+#[derive(Debug)]
+struct Message {
+    topic: String,
+    acknowledged: bool,
+    /// One for each channel of the topic.
+    fates: Vec<Fate>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Fate {
+    deliveries: u32,
+    finished: Option<i64>,
+}
+
+/// What happened in all.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    pub sent: u64,
+    pub acknowledged: u64,
+    pub deliveries: u64,
+    pub finished: u64,
+    pub crashes: u64,
+    /// Deliveries beyond the first.
+    pub repeated: u64,
+    /// Deliveries after a finish that a crash may have taken.
+    pub forgotten_finishes: u64,
+    /// Deliveries after a finish that came too late.
+    pub late_finishes: u64,
+}
+
+/// The outcome of a run.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    pub counts: Counts,
+    /// (message, topic, channel) that were acknowledged and never delivered.
+    pub lost: Vec<(u64, String, String)>,
+    /// Acknowledged, delivered, not finished, and yet not there any more: lost in flight, on one
+    /// channel each. Says something only where consumers finish all they get.
+    pub unfinished: u64,
+    /// Everything else that must not be: the first of it, and how much in all.
+    pub complaints: Vec<String>,
+    pub complaints_in_all: u64,
+}
+
+/// Complaints kept; one is bad enough.
+const COMPLAINTS: usize = 100;
+
+impl Auditor {
+    pub fn new(rules: Rules, channels: BTreeMap<String, Vec<String>>) -> Self {
+        Self {
+            rules,
+            channels,
+            messages: HashMap::new(),
+            crashes: Vec::new(),
+            counts: Counts::default(),
+            complaints: Vec::new(),
+            complaints_in_all: 0,
+        }
+    }
+
+    /// A publisher is about to send message `number`. Numbers are unique in a run.
+    pub fn sent(&mut self, topic: &str, number: u64) {
+        self.counts.sent += 1;
+        let channels = self.channels.get(topic).map_or(0, Vec::len);
+        let message = Message {
+            topic: topic.to_owned(),
+            acknowledged: false,
+            fates: vec![Fate::default(); channels],
+        };
+        if self.messages.insert(number, message).is_some() {
+            self.complain(format!(
+                "message {number} was sent twice: the run itself is wrong"
+            ));
+        }
+    }
+
+    /// The server said OK.
+    pub fn acknowledged(&mut self, number: u64) {
+        self.counts.acknowledged += 1;
+        if let Some(message) = self.messages.get_mut(&number) {
+            message.acknowledged = true;
+        }
+    }
+
+    /// A consumer got a body. The message's number, if it is one of ours.
+    pub fn delivered(
+        &mut self,
+        topic: &str,
+        channel: &str,
+        body: &[u8],
+        attempts: u16,
+    ) -> Option<u64> {
+        self.counts.deliveries += 1;
+        let Some(number) = decode(body) else {
+            self.complain(format!(
+                "{topic}/{channel}: a body was altered or invented: {body:?}"
+            ));
+            return None;
+        };
+        if attempts == 0 {
+            self.complain(format!(
+                "{topic}/{channel}: message {number} has no attempts"
+            ));
+        }
+        let index = self.index(topic, channel);
+        let rules = self.rules;
+        let message = self
+            .messages
+            .get_mut(&number)
+            .filter(|message| message.topic == topic);
+        let fate = message
+            .zip(index)
+            .and_then(|(message, index)| message.fates.get_mut(index));
+        let Some(fate) = fate else {
+            self.complain(format!(
+                "{topic}/{channel}: message {number} was never sent here"
+            ));
+            return Some(number);
+        };
+        fate.deliveries += 1;
+        self.counts.repeated += u64::from(fate.deliveries > 1);
+        let Some(finished) = fate.finished.take() else {
+            return Some(number);
+        };
+        let taken =
+            |&&crash: &&i64| (finished..finished + rules.finish_may_be_forgotten).contains(&crash);
+        if self.crashes.iter().find(taken).is_some() {
+            self.counts.forgotten_finishes += 1;
+        } else if rules.finish_may_be_late {
+            self.counts.late_finishes += 1;
+        } else {
+            self.complain(format!(
+                "{topic}/{channel}: message {number} came again after its finish at {finished}, crashes at {:?}",
+                self.crashes
+            ));
+        }
+        Some(number)
+    }
+
+    /// A consumer sent FIN, at `now`.
+    pub fn finished(&mut self, topic: &str, channel: &str, number: u64, now: i64) {
+        self.counts.finished += 1;
+        let index = self.index(topic, channel);
+        let message = self.messages.get_mut(&number);
+        if let Some(fate) = message
+            .zip(index)
+            .and_then(|(m, index)| m.fates.get_mut(index))
+        {
+            fate.finished = Some(now);
+        }
+    }
+
+    /// The server said that it could not finish: the message had timed out before.
+    pub fn finish_failed(&mut self, topic: &str, channel: &str, number: u64) {
+        let index = self.index(topic, channel);
+        let message = self.messages.get_mut(&number);
+        if let Some(fate) = message
+            .zip(index)
+            .and_then(|(m, index)| m.fates.get_mut(index))
+        {
+            fate.finished = None;
+        }
+    }
+
+    /// The server died, at `now`.
+    pub fn crashed(&mut self, now: i64) {
+        self.counts.crashes += 1;
+        self.crashes.push(now);
+    }
+
+    /// The server was told to stop, at `now`: it keeps everything it has read, but not what was
+    /// still on its way.
+    pub fn stopped(&mut self, now: i64) {
+        self.crashes.push(now);
+    }
+
+    /// Something else that must not be.
+    pub fn complain(&mut self, what: String) {
+        self.complaints_in_all += 1;
+        if self.complaints.len() < COMPLAINTS {
+            self.complaints.push(what);
+        }
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Every queue was drained: what was acknowledged must have come.
+    pub fn verdict(&self) -> Verdict {
+        let mut lost = Vec::new();
+        let mut unfinished = 0;
+        for (&number, message) in self
+            .messages
+            .iter()
+            .filter(|(_, message)| message.acknowledged)
+        {
+            let channels = self.channels.get(&message.topic).into_iter().flatten();
+            for (channel, fate) in channels.zip(&message.fates) {
+                if fate.deliveries == 0 {
+                    lost.push((number, message.topic.clone(), channel.clone()));
+                } else if fate.finished.is_none() {
+                    unfinished += 1;
+                }
+            }
+        }
+        lost.sort();
+        Verdict {
+            counts: self.counts,
+            lost,
+            unfinished,
+            complaints: self.complaints.clone(),
+            complaints_in_all: self.complaints_in_all,
+        }
+    }
+
+    fn index(&self, topic: &str, channel: &str) -> Option<usize> {
+        let channels = self.channels.get(topic)?;
+        channels.iter().position(|other| other == channel)
+    }
+}
+
+impl Verdict {
+    pub fn is_good(&self) -> bool {
+        self.lost.is_empty() && self.complaints.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn auditor() -> Auditor {
+        let channels = BTreeMap::from([("t".to_owned(), vec!["a".to_owned(), "b".to_owned()])]);
+        let rules = Rules {
+            finish_may_be_forgotten: 50,
+            finish_may_be_late: false,
+        };
+        let mut auditor = Auditor::new(rules, channels);
+        auditor.sent("t", 7);
+        auditor.acknowledged(7);
+        auditor
+    }
+
+    #[test]
+    fn a_message_that_one_channel_never_got_is_lost() {
+        let mut auditor = auditor();
+        let body = encode(7, 20);
+        assert_eq!(auditor.delivered("t", "a", &body, 1), Some(7));
+        let verdict = auditor.verdict();
+        assert_eq!(verdict.lost, [(7, "t".to_owned(), "b".to_owned())]);
+        auditor.delivered("t", "b", &body, 1);
+        assert!(auditor.verdict().is_good());
+        assert_eq!(auditor.verdict().unfinished, 2);
+        auditor.finished("t", "b", 7, 1);
+        assert_eq!(auditor.verdict().unfinished, 1);
+    }
+
+    #[test]
+    fn what_was_never_sent_or_was_altered_is_noticed() {
+        let body = encode(7, 20);
+        let mut altered = body.clone();
+        altered[18] ^= 1;
+        for (topic, body) in [("t", altered), ("t", encode(8, 20)), ("u", body)] {
+            let mut auditor = auditor();
+            auditor.delivered(topic, "a", &body, 1);
+            assert_eq!(auditor.verdict().complaints.len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_finish_may_be_forgotten_only_by_a_crash_soon_after() {
+        for (crash, good) in [
+            (None, false),
+            (Some(99), false),
+            (Some(149), true),
+            (Some(150), false),
+        ] {
+            let mut auditor = auditor();
+            let body = encode(7, 20);
+            auditor.delivered("t", "a", &body, 1);
+            auditor.finished("t", "a", 7, 100);
+            crash.into_iter().for_each(|at| auditor.crashed(at));
+            auditor.delivered("t", "a", &body, 1);
+            assert_eq!(auditor.verdict().complaints.is_empty(), good, "{crash:?}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! `nsq-simulation [--seed S | --seeds N [--from F]]`: runs worlds and prints what came of them.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use nsq_simulation::{Plan, run};
+
+fn main() -> ExitCode {
+    match simulate() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("simulate: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn simulate() -> Result<bool> {
+    let (mut from, mut count, mut one) = (0, 100, false);
+    let mut words = std::env::args().skip(1);
+    while let Some(flag) = words.next() {
+        let value = words
+            .next()
+            .with_context(|| format!("{flag} takes a number"))?;
+        let value: u64 = value.parse().with_context(|| format!("{flag} {value}"))?;
+        match flag.as_str() {
+            "--seed" => (from, count, one) = (value, 1, true),
+            "--seeds" => count = value,
+            "--from" => from = value,
+            _ => bail!("usage: simulate [--seed S | --seeds N [--from F]]"),
+        }
+    }
+    let (mut steps, mut crashes, mut failed) = (0, 0, 0);
+    let began = Instant::now();
+    for seed in from..from + count {
+        let plan = Plan {
+            verbose: one,
+            ..Plan::of(seed)
+        };
+        let shown = format!("{plan:?}");
+        let outcome = run(plan);
+        steps += outcome.steps;
+        crashes += outcome.verdict.counts.crashes;
+        if one {
+            println!("{shown}\n{outcome:#?}");
+        }
+        if !outcome.verdict.is_good() {
+            failed += 1;
+            let verdict = &outcome.verdict;
+            println!("FAILED: cargo xtask simulate --seed {seed}");
+            println!(
+                "  {} lost: {:?}",
+                verdict.lost.len(),
+                verdict.lost.iter().take(5)
+            );
+            for complaint in verdict.complaints.iter().take(5) {
+                println!("  {complaint}");
+            }
+        }
+    }
+    let took = began.elapsed().as_secs_f64();
+    println!(
+        "{count} worlds, {steps} steps, {crashes} crashes in {took:.1} s ({:.0} steps/s): {failed} failed",
+        steps as f64 / took
+    );
+    Ok(failed == 0)
+}

@@ -1,0 +1,174 @@
+//! The run: everybody's common ground.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use nsq_auditor::{Auditor, Rules, Verdict};
+use nsq_journal::sim::SimDisk;
+use parking_lot::Mutex;
+use rand::Rng;
+use rand::rngs::StdRng;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::client::Connection;
+use crate::consumer::Consumer;
+use crate::node::Node;
+use crate::plan::{Plan, TOPICS};
+use crate::{director, publisher};
+
+/// A finish is journalled within 50 ms, then it is written, or synced with the next group.
+const FINISH_MAY_BE_FORGOTTEN: Duration = Duration::from_millis(120);
+
+pub struct World {
+    pub plan: Plan,
+    pub disk: Arc<SimDisk>,
+    pub node: Mutex<Option<Node>>,
+    pub auditor: Mutex<Auditor>,
+    began: Instant,
+    steps: AtomicU64,
+    draining: AtomicBool,
+    over: AtomicBool,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    pub verdict: Verdict,
+    /// Commands sent and messages received.
+    pub steps: u64,
+    /// Virtual time.
+    pub took: Duration,
+}
+
+/// Runs one world, from its seed to its verdict.
+pub fn run(plan: Plan) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(live(plan)),
+        Err(error) => panic!("no runtime: {error}"),
+    }
+}
+
+async fn live(plan: Plan) -> Outcome {
+    let world = Arc::new(World::new(plan));
+    let mut publishers = JoinSet::new();
+    let mut consumers = JoinSet::new();
+    let mut index = 0;
+    if let Err(error) = world.start() {
+        world
+            .auditor
+            .lock()
+            .complain(format!("the first start failed: {error}"));
+    }
+    director::make_channels(&world).await;
+    for publisher in 1..=world.plan.publishers as u64 {
+        publishers.spawn(publisher::run(Arc::clone(&world), publisher));
+    }
+    for &(topic, channels) in TOPICS {
+        for &channel in channels {
+            for _ in 0..world.plan.consumers {
+                index += 1;
+                let consumer = Consumer {
+                    topic,
+                    channel,
+                    index,
+                };
+                consumers.spawn(consumer.run(Arc::clone(&world)));
+            }
+        }
+    }
+    director::run(&world, &mut publishers).await;
+    world.over.store(true, Ordering::Relaxed);
+    consumers.abort_all();
+    let verdict = world.auditor.lock().verdict();
+    Outcome {
+        verdict,
+        steps: world.steps.load(Ordering::Relaxed),
+        took: world.began.elapsed(),
+    }
+}
+
+impl World {
+    fn new(plan: Plan) -> Self {
+        let names = |channels: &[&str]| channels.iter().map(|&name| name.to_owned()).collect();
+        let channels = TOPICS
+            .iter()
+            .map(|&(topic, channels)| (topic.to_owned(), names(channels)));
+        let channels: BTreeMap<String, Vec<String>> = channels.collect();
+        let rules = Rules {
+            finish_may_be_forgotten: FINISH_MAY_BE_FORGOTTEN.as_nanos() as i64
+                + 4 * plan.slow_disk_us as i64 * 1000,
+            finish_may_be_late: plan.msg_timeout_ms < 10_000,
+        };
+        Self {
+            plan,
+            disk: SimDisk::new(),
+            node: Mutex::new(None),
+            auditor: Mutex::new(Auditor::new(rules, channels)),
+            began: Instant::now(),
+            steps: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+        }
+    }
+
+    pub fn start(&self) -> Result<(), nsq_journal::JournalError> {
+        let node = Node::start(&self.plan, &self.disk, self.now())?;
+        self.note(&format!("started: {:?}", node.nsqd.journal.stats()));
+        *self.node.lock() = Some(node);
+        Ok(())
+    }
+
+    /// An error that the director ordered.
+    pub fn disk_fails_on_purpose(&self, error: &nsq_journal::JournalError) -> bool {
+        let text = error.to_string();
+        text.contains("the power is off") || text.contains("simulated sync error")
+    }
+
+    /// Nanoseconds since the world began.
+    pub fn now(&self) -> i64 {
+        self.began.elapsed().as_nanos() as i64
+    }
+
+    /// Says what happens, in a run of one seed.
+    pub fn note(&self, what: &str) {
+        if self.plan.verbose {
+            println!("{:10.3} ms: {what}", self.now() as f64 / 1e6);
+        }
+    }
+
+    pub fn step(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection, if the node is up.
+    pub async fn connect(&self) -> Option<Connection> {
+        let pipe = self.node.lock().as_mut()?.connect();
+        Connection::open(pipe).await
+    }
+
+    /// Waits for up to so many milliseconds.
+    pub async fn pause(&self, random: &mut StdRng, most: u64) {
+        let micros = random.random_range(1..=most * 1000);
+        tokio::time::sleep(Duration::from_micros(micros)).await;
+    }
+
+    /// No more mischief: consumers finish everything.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+}

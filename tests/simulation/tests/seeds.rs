@@ -1,0 +1,18 @@
+//! A slice of the worlds; `cargo xtask simulate --seeds N` runs as many as you like.
+
+use nsq_simulation::{Plan, run};
+
+#[test]
+fn worlds_lose_nothing() {
+    let mut steps = 0;
+    for seed in 0..60 {
+        let outcome = run(Plan::of(seed));
+        steps += outcome.steps;
+        assert!(
+            outcome.verdict.is_good(),
+            "cargo xtask simulate --seed {seed}: {:#?}",
+            outcome.verdict
+        );
+    }
+    println!("{steps} steps");
+}
