@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::steps::{self, Step};
 use crate::workspace::{cargo, run as run_command};
-use crate::{conform, programs, tidy};
+use crate::{chaos, conform, go_nsq, programs, tidy};
 
 const STEPS: &[Step] = &[
     Step {
@@ -71,6 +71,18 @@ const STEPS: &[Step] = &[
         about: "the example cluster, nsqjs finding nsqd through nsqlookupd, and kill -9",
         missing: nsq_conformance::dev::missing,
         run: conform::dev_step,
+    },
+    Step {
+        name: "chaos",
+        about: "kill -9 under load, twenty times: nothing acknowledged is lost",
+        missing: nothing,
+        run: chaos::slice,
+    },
+    Step {
+        name: "control",
+        about: "the same kills see the Go nsqd lose messages",
+        missing: go_nsq::missing,
+        run: chaos::control,
     },
 ];
 

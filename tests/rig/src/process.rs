@@ -98,6 +98,22 @@ impl Server {
     /// # Errors
     /// When the server does not listen, or answers anything but 200.
     pub fn delete_topic(&mut self, topic: &str) -> Result<()> {
+        self.ask("POST", &format!("/topic/delete?topic={topic}"))?;
+        Ok(())
+    }
+
+    /// The statistics of all topics and channels, as JSON.
+    ///
+    /// # Errors
+    /// When the server does not listen, or answers anything but 200.
+    pub fn stats(&mut self) -> Result<Vec<u8>> {
+        self.ask(
+            "GET",
+            "/stats?format=json&include_mem=false&include_clients=false",
+        )
+    }
+
+    fn ask(&mut self, method: &str, path: &str) -> Result<Vec<u8>> {
         let address = match self.http {
             Some(address) => address,
             None => loop {
@@ -107,7 +123,7 @@ impl Server {
                 }
             },
         };
-        http::post(address, &format!("/topic/delete?topic={topic}"))
+        http::ask(address, method, path)
     }
 
     fn wait_listening(&mut self) -> Result<Listening> {

@@ -13,6 +13,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("nsq-journal", 1),
     ("nsq-http-api", 2),
     ("nsq-daemon", 3),
+    ("nsq-auditor", 4),
     ("nsq-rig", 4),
     ("nsqd", 4),
     ("nsqlookupd", 4),
