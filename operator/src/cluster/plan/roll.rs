@@ -38,10 +38,16 @@ pub fn next_restart(
     if let Some(pod) = pods.iter().copied().filter(outdated).find(|pod| !pod.ready) {
         return Some(restart(pod, "it is not ready and its template has changed"));
     }
-    let pod = pods.iter().copied().find(outdated)?;
-    let peers = pods.iter().filter(|peer| peer.component == pod.component);
-    let ready = peers.filter(|peer| peer.ready && !peer.terminating).count();
-    (ready >= expected(pod.component, wanted)).then(|| restart(pod, "its template has changed"))
+    let stays = |pod: &&PodState| {
+        let node = Node::from_pod_name(&cluster.name, &pod.name);
+        // One that is to be removed need not learn anything new.
+        node.is_some_and(|node| node < Node::nsqd(cluster.nsqd.replicas))
+    };
+    let pod = pods.iter().copied().filter(stays).find(outdated)?;
+    let peers = || pods.iter().filter(|peer| peer.component == pod.component);
+    let all_there = peers().count() >= expected(pod.component, wanted);
+    let all_ready = peers().all(|peer| peer.ready && !peer.terminating);
+    (all_there && all_ready).then(|| restart(pod, "its template has changed"))
 }
 
 /// Whether the pod runs something else than the manifest says now.
