@@ -85,22 +85,38 @@ fn up() -> Result<()> {
 }
 
 fn test(scenarios: &[&str]) -> Result<()> {
-    let own = std::env::var_os("KUBECONFIG").is_none();
-    if own {
-        build()?;
-        up()?;
+    if std::env::var_os("KUBECONFIG").is_some() {
+        return run_scenarios(scenarios, |_| Ok(()));
     }
-    let tests = programs::build_packages(&["nsq-kube-tests"])?;
-    let mut command = Command::new(tests.join("scenarios"));
-    command.args(scenarios);
-    if own {
+    let was_up = cache()?.join("run").is_dir();
+    build()?;
+    up()?;
+    let outcome = run_scenarios(scenarios, |command| {
         let cache = cache()?;
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut directories = vec![cache.join("bin")];
         directories.extend(std::env::split_paths(&path));
         command.env("PATH", std::env::join_paths(directories)?);
         command.env("KUBECONFIG", cache.join("run/pki/admin.conf"));
+        Ok(())
+    });
+    let nobody_looks = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    if was_up || (outcome.is_err() && !nobody_looks) {
+        println!("the cluster is left running; `cargo xtask kube down` ends it");
+    } else {
+        rig("down.sh")?;
     }
+    outcome
+}
+
+fn run_scenarios(
+    scenarios: &[&str],
+    prepare: impl FnOnce(&mut Command) -> Result<()>,
+) -> Result<()> {
+    let tests = programs::build_packages(&["nsq-kube-tests"])?;
+    let mut command = Command::new(tests.join("scenarios"));
+    command.args(scenarios);
+    prepare(&mut command)?;
     run_command(&mut command)
 }
 
