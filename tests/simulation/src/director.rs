@@ -47,12 +47,13 @@ pub async fn run(world: &Arc<World>, publishers: &mut JoinSet<()>) {
     loop {
         let wait = random.random_range(1..=world.plan.slow_disk_us);
         tokio::time::sleep(Duration::from_micros(wait)).await;
-        keep_house(world, &mut random);
+        // An outage comes at any moment: also when something waits for its commit.
         if outages > 0 && world.now() >= next_outage {
             outages -= 1;
             outage(world, &mut random).await;
             next_outage = outage_time(world, &mut random);
         }
+        keep_house(world, &mut random);
         while publishers.try_join_next().is_some() {}
         if publishers.is_empty() && outages == 0 {
             world.drain();

@@ -53,7 +53,7 @@ fn simulate() -> Result<bool> {
             println!(
                 "  {} lost: {:?}",
                 verdict.lost.len(),
-                verdict.lost.iter().take(5)
+                verdict.lost.iter().take(5).collect::<Vec<_>>()
             );
             for complaint in verdict.complaints.iter().take(5) {
                 println!("  {complaint}");
