@@ -7,6 +7,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::process::Stdio;
 
+use support::http::ask_at;
 use support::wire::sized;
 use support::{Node, Wire};
 use tempfile::TempDir;
@@ -92,6 +93,7 @@ async fn a_clean_stop_keeps_everything() {
 struct Process {
     child: Child,
     tcp: String,
+    http: String,
     data: TempDir,
 }
 
@@ -106,15 +108,26 @@ impl Process {
             .spawn()
             .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let tcp = loop {
+        let (mut tcp, mut http) = (String::new(), String::new());
+        while tcp.is_empty() || http.is_empty() {
             let line = log.next_line().await.unwrap().unwrap();
-            if let Some((_, address)) = line.split_once(" INFO: TCP: listening on ") {
-                break address.to_owned();
+            let told = line
+                .split_once(" INFO: ")
+                .and_then(|told| told.1.split_once(": listening on "));
+            match told {
+                Some(("TCP", address)) => address.clone_into(&mut tcp),
+                Some(("HTTP", address)) => address.clone_into(&mut http),
+                _ => {}
             }
-        };
+        }
         // Or the process would wait for its log to be read.
         tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
-        Self { child, tcp, data }
+        Self {
+            child,
+            tcp,
+            http,
+            data,
+        }
     }
 
     async fn connect(&self) -> Wire<TcpStream> {
@@ -136,10 +149,15 @@ async fn a_killed_node_keeps_what_it_acknowledged() {
         let process = Process::start(tempfile::tempdir().unwrap(), level).await;
         let mut wire = process.connect().await;
         fill(&mut wire).await;
+        // Nothing is written after it that would take it along.
+        let create = "POST /channel/create?topic=t&channel=last";
+        assert_eq!(ask_at(&process.http, create, b"").await.status, 200);
         let data = process.kill().await;
         wire.closed().await;
 
         let process = Process::start(data, level).await;
+        let stats = ask_at(&process.http, "GET /stats", b"").await.body;
+        assert!(stats.contains("[last "), "{level}: {stats}");
         let mut wire = process.connect().await;
         wire.subscribe("t", "c", 100).await;
         let mut found = BTreeSet::new();

@@ -22,7 +22,12 @@ impl Answer {
 
 /// `request`: method and path.
 pub async fn ask(node: &Node, request: &str, body: &[u8]) -> Answer {
-    let mut socket = TcpStream::connect(&node.http).await.unwrap();
+    ask_at(&node.http, request, body).await
+}
+
+/// [`ask`], of whoever listens there.
+pub async fn ask_at(address: &str, request: &str, body: &[u8]) -> Answer {
+    let mut socket = TcpStream::connect(address).await.unwrap();
     let head = format!(
         "{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
         body.len()
