@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::steps::{self, Step};
 use crate::workspace::{cargo, run as run_command};
-use crate::{chaos, conform, go_nsq, programs, tidy};
+use crate::{chaos, conform, go_nsq, kube, programs, tidy};
 
 const STEPS: &[Step] = &[
     Step {
@@ -49,6 +49,12 @@ const STEPS: &[Step] = &[
         run: || programs::build().map(|_| ()),
     },
     Step {
+        name: "simulate",
+        about: "nsqd in virtual time: crashes, power cuts, failing disks, a million steps",
+        missing: nothing,
+        run: || programs::simulate(&["--seeds".into(), "300".into()]),
+    },
+    Step {
         name: "go-nsq",
         about: "the suite of NSQ's own Go client against our servers",
         missing: || conform::missing("go-nsq"),
@@ -83,6 +89,12 @@ const STEPS: &[Step] = &[
         about: "the same kills see the Go nsqd lose messages",
         missing: go_nsq::missing,
         run: chaos::control,
+    },
+    Step {
+        name: "kube",
+        about: "a real Kubernetes of three nodes: install, publish, kill, scale, delete",
+        missing: kube::missing,
+        run: || kube::run(&["test".into()]),
     },
 ];
 
