@@ -1,5 +1,7 @@
 //! Checkpoints bound what the next start has to replay.
 
+#![allow(clippy::unwrap_used)] // a test may
+
 use std::sync::Arc;
 
 use nsq_journal::JournalOptions;
