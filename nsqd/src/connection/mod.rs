@@ -51,6 +51,8 @@ pub struct Connection<S> {
     last_input: i64,
     last_output: i64,
     timer: Pin<Box<Sleep>>,
+    /// Another consumer was woken for what this one left: it gets its turn first.
+    gives_way: bool,
     /// No more input: what is pending is answered, then the connection ends.
     closing: bool,
 }
@@ -99,6 +101,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             last_input: now,
             last_output: now,
             timer: Box::pin(tokio::time::sleep(Duration::from_nanos(heartbeat as u64))),
+            gives_way: false,
             closing: false,
             nsqd,
         }
@@ -121,6 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             match self.round(cx, scratch) {
                 Round::Closed => return Poll::Ready(()),
+                Round::Moved if std::mem::take(&mut self.gives_way) => break,
                 Round::Moved => {}
                 Round::Idle => {
                     ready!(self.timer.as_mut().poll(cx));

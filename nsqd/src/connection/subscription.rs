@@ -174,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let finished = std::mem::take(&mut self.finished);
         let mut failed = Vec::new();
         let out = self.outbox.buffer();
-        let pulled = topic.change_now(&self.nsqd, |queue, effects| {
+        let (pulled, then) = topic.change(&self.nsqd, |queue, effects| {
             finish(queue, consumer, &finished, &mut failed);
             queue.pull(now, consumer, committed, OUTBOX_BYTES, effects, |message| {
                 let body = message.chunk.0.bytes(message.offset, message.len);
@@ -187,6 +187,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 );
             })
         });
+        // What was left behind is for whoever was woken, not for the next round of this one.
+        self.gives_way = !then.effects.wake.is_empty();
+        then.happen(&self.nsqd, &topic);
         self.give_back(finished, failed);
         let moved = self.after_pull(&topic, pulled);
         if let Some(subscription) = &mut self.subscription {
