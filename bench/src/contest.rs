@@ -77,7 +77,7 @@ pub struct Pattern {
 /// The pattern that fills queues before they are drained.
 pub const FILL: Pattern = Pattern {
     batch: 200,
-    window: 2,
+    window: 1,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,12 @@
 //! Our nsqd and the Go nsqd, side by side in one run, with the same client.
+//!
+//! Both start on empty directories and live for the whole run, bound like the load to the same two
+//! cores. In each round they take turns at each row, so that neighbours in time can be compared: on
+//! shared machines absolute figures move by a factor of two, ratios much less. Whatever is published
+//! is consumed again and its numbers are added up; a message lost, repeated or changed ends the run.
+//!
+//! Publishing is measured on a topic without channels, which spares the Go nsqd a copy of each
+//! message; draining, on a channel that was there before its messages, for the same reason.
 
 mod contest;
 mod drain;
@@ -37,7 +45,7 @@ const QUICK: Scale = Scale {
 };
 
 #[derive(Parser)]
-#[command(about)]
+#[command(about = "our nsqd and the Go nsqd, side by side")]
 struct Options {
     /// our nsqd
     #[arg(long)]

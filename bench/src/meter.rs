@@ -117,7 +117,10 @@ fn read_cpu(pid: u32) -> Result<Cpu> {
             .and_then(|name| name.parse::<u32>().ok());
         // A thread may end between being listed and being read.
         let told = fs::read_to_string(entry.path().join("schedstat")).unwrap_or_default();
-        let nanos = told.split(' ').next().and_then(|word| word.parse::<u64>().ok());
+        let nanos = told
+            .split(' ')
+            .next()
+            .and_then(|word| word.parse::<u64>().ok());
         threads.extend(thread.zip(nanos));
     }
     Ok(Cpu {

@@ -44,7 +44,7 @@ pub fn render(report: &Report, markdown: bool) -> String {
 
 fn cells(name: &str, line: &Line) -> Vec<String> {
     let rate = match &line.latency {
-        None => format!("{:.0}", line.rate.median / 1000.0),
+        None => figure(line.rate.median / 1000.0),
         Some(latency) => format!(
             "p50 {:.2} ms, p99 {:.2} ms",
             latency.p50_ms.median, latency.p99_ms.median
@@ -54,10 +54,10 @@ fn cells(name: &str, line: &Line) -> Vec<String> {
         name.to_owned(),
         line.server.name.to_owned(),
         rate,
-        format!("{:.2}", line.cpu_micros.median),
-        format!("{:.2}", line.user_micros),
-        format!("{:.2}", line.system_micros),
-        format!("{:.1}", line.interrupts_per_second.median / 1000.0),
+        figure(line.cpu_micros.median),
+        figure(line.user_micros),
+        figure(line.system_micros),
+        figure(line.interrupts_per_second.median / 1000.0),
     ];
     cells.extend(match &line.against {
         None => ["", "", ""].map(str::to_owned),
@@ -67,7 +67,10 @@ fn cells(name: &str, line: &Line) -> Vec<String> {
 }
 
 fn ratios(line: &Line, against: &Against) -> [String; 3] {
-    let shown = |ratio: &Spread| format!("{:.2} ({:.2}-{:.2})", ratio.median, ratio.min, ratio.max);
+    let shown = |ratio: &Spread| {
+        let [median, min, max] = [ratio.median, ratio.min, ratio.max].map(figure);
+        format!("{median} ({min}-{max})")
+    };
     let rate = match line.latency {
         None => shown(&against.rate),
         Some(_) => String::new(),
@@ -89,4 +92,25 @@ fn notes(report: &Report) -> String {
         report.message_bytes,
         report.rounds,
     )
+}
+
+/// Three digits that matter, as far as there are so many.
+fn figure(value: f64) -> String {
+    match value.abs() {
+        0.0..0.995 => format!("{value:.3}"),
+        0.995..9.95 => format!("{value:.2}"),
+        9.95..99.5 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_show_what_matters() {
+        let shown = [0.0041, 0.25, 1.0, 12.34, 99.96, 4241.4].map(figure);
+        assert_eq!(shown, ["0.004", "0.250", "1.00", "12.3", "100", "4241"]);
+    }
 }

@@ -19,7 +19,7 @@ use rows::{ROWS, Row, Setting};
 use serde_json::json;
 
 #[derive(Parser)]
-#[command(about, after_help = rows_help())]
+#[command(about = "nsqd under real faults", after_help = rows_help())]
 struct Options {
     /// a row of the matrix, or all
     row: String,
