@@ -31,6 +31,7 @@ pub mod engine {
     pub use crate::checkpoint::take as take_checkpoint;
     pub use crate::connection::serve;
     pub use crate::journal_log::{log_all, run as run_journal_log};
+    pub use crate::memory_budget::MemoryBudget;
     pub use crate::pager::{Housekeeping, Pager};
     pub use crate::recovery::open_on;
     pub use crate::timers::Timers;

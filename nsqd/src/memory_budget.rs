@@ -2,9 +2,9 @@
 
 use std::fs;
 
-/// Bytes of message memory.
+/// Bytes of message memory: what the chunks that hold messages take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct MemoryBudget {
+pub struct MemoryBudget {
     /// Above this, backlogs go to disk.
     pub soft: usize,
     /// Above this, publishers wait.

@@ -25,6 +25,8 @@ pub struct Housekeeping {
     pub checkpoint_every: u64,
     /// What keeps more bytes than this from being let go is paged out.
     pub journal_kept: u64,
+    /// How much memory messages may take.
+    pub memory: MemoryBudget,
 }
 
 impl Default for Housekeeping {
@@ -32,6 +34,7 @@ impl Default for Housekeeping {
         Self {
             checkpoint_every: 64 << 20,
             journal_kept: 256 << 20,
+            memory: MemoryBudget::of_this_process(),
         }
     }
 }
@@ -48,7 +51,6 @@ pub struct Pager {
     tight: AtomicBool,
     stalled: Mutex<Vec<Arc<Client>>>,
     relieved: Notify,
-    budget: MemoryBudget,
     housekeeping: Housekeeping,
     /// End of the journal when the last checkpoint was taken.
     last_checkpoint: AtomicU64,
@@ -68,7 +70,6 @@ impl Pager {
             tight: AtomicBool::new(false),
             stalled: Mutex::default(),
             relieved: Notify::new(),
-            budget: MemoryBudget::of_this_process(),
             housekeeping,
             last_checkpoint: AtomicU64::new(last_checkpoint),
         }
@@ -95,7 +96,7 @@ impl Pager {
 
     /// Called with the memory in use after each publish.
     pub(crate) fn note_memory(&self, live: usize) {
-        if live > self.budget.hard && !self.tight.swap(true, Ordering::AcqRel) {
+        if live > self.housekeeping.memory.hard && !self.tight.swap(true, Ordering::AcqRel) {
             self.changed.notify_one();
         }
     }
@@ -197,7 +198,7 @@ impl Pager {
 
     /// Pages out of all topics while memory is over its budget.
     fn shrink(&self, nsqd: &Arc<Nsqd>) -> Result<(), JournalError> {
-        let over = || nsqd.journal.pool().live_bytes() > self.budget.soft;
+        let over = || nsqd.journal.pool().live_bytes() > self.housekeeping.memory.soft;
         if over() {
             let mut topics = nsqd.topics();
             topics

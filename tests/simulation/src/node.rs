@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use nsq_journal::sim::SimDisk;
 use nsq_journal::{JournalError, JournalOptions};
-use nsqd::engine::{Housekeeping, Timers, open_on, run_journal_log, serve, take_checkpoint};
+use nsqd::engine::{
+    Housekeeping, MemoryBudget, Timers, open_on, run_journal_log, serve, take_checkpoint,
+};
 use nsqd::options::{Durability, Options};
 use nsqd::{Clock, Nsqd};
 use tokio::io::DuplexStream;
@@ -46,6 +48,10 @@ impl Node {
         let housekeeping = Housekeeping {
             checkpoint_every: plan.checkpoint_every,
             journal_kept: 4 * plan.checkpoint_every,
+            memory: MemoryBudget {
+                soft: plan.memory,
+                hard: 2 * plan.memory,
+            },
         };
         let clock = Clock::simulated(EPOCH + now);
         let nsqd = open_on(disk.clone(), journal, options, clock, housekeeping)?;

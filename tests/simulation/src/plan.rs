@@ -26,6 +26,8 @@ pub struct Plan {
     pub messages: u64,
     pub mem_queue_size: u64,
     /// Crashes and stops; each is followed by a restart.
+    /// Bytes of memory above which backlogs are paged out; publishers wait above twice as much.
+    pub memory: usize,
     pub outages: usize,
     pub max_body: usize,
     pub segment_bytes: u64,
@@ -54,6 +56,7 @@ impl Plan {
             consumers: random.random_range(1..=3),
             messages: random.random_range(100..=900),
             mem_queue_size: [0, 10, 10_000][random.random_range(0..3)],
+            memory: [1 << 30, 64 << 10][random.random_range(0..2)],
             outages: random.random_range(1..=6),
             max_body: [40, 300, 6000][random.random_range(0..3)],
             segment_bytes: [16 << 10, 64 << 10, 512 << 10][random.random_range(0..3)],

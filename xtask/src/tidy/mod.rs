@@ -32,6 +32,9 @@ pub fn run(_: &[String]) -> Result<()> {
     }
     complaints.extend(sizes::check(&files)?);
     complaints.extend(layers::check()?);
+    if let Err(stale) = crate::crds::run(&["--check".to_owned()]) {
+        complaints.push(format!("{stale:#}"));
+    }
     if complaints.is_empty() {
         println!("tidy: {} files, nothing to complain about", files.len());
         return Ok(());
