@@ -192,6 +192,13 @@ impl Nsqd {
         let topic = LiveTopic::new(queue, level_of(name, level));
         topics.insert(name.to_owned(), Arc::clone(&topic));
         drop(topics);
+        // A topic is written down also where its messages are not. On a full disk this comes
+        // with the next write that succeeds.
+        if topic.level() == Durability::Memory
+            && let Err(error) = self.journal.write(self.journal.tail())
+        {
+            tracing::warn!("TOPIC({name}): not written down yet - {error}");
+        }
         tracing::info!("TOPIC({name}): created");
         self.announce(Change::TopicCreated(name.to_owned()));
         if hold {
