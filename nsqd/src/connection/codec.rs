@@ -71,7 +71,10 @@ impl Codec {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            let decoded = self.decode(buffer.initialize_unfilled())?;
+            let (used, decoded) = self.decode(buffer.initialize_unfilled())?;
+            if used > 0 && decoded == 0 {
+                continue; // a decoder may rest between two blocks
+            }
             if decoded > 0 || self.ended || buffer.remaining() == 0 {
                 buffer.advance(decoded);
                 return Poll::Ready(Ok(()));
@@ -84,7 +87,8 @@ impl Codec {
         }
     }
 
-    fn decode(&mut self, out: &mut [u8]) -> io::Result<usize> {
+    /// How much of the input and of `out` was used.
+    fn decode(&mut self, out: &mut [u8]) -> io::Result<(usize, usize)> {
         let (used, got) = match &mut self.kind {
             Kind::Snappy(snappy) => snappy.decode(&self.input, out)?,
             Kind::Deflate { decoder, .. } => {
@@ -101,7 +105,7 @@ impl Codec {
         if self.input.is_empty() {
             self.input = Vec::new(); // an idle connection keeps none
         }
-        Ok(got)
+        Ok((used, got))
     }
 
     pub(super) fn poll_write(
