@@ -33,6 +33,7 @@ pub(super) struct Codec {
     ended: bool,
 }
 
+#[allow(clippy::large_enum_variant)] // the codec is boxed as a whole
 enum Kind {
     Snappy(Snappy),
     Deflate {

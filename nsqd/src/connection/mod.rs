@@ -87,7 +87,11 @@ where
     tracing::info!("TCP: new client({})", client.remote_address);
     let mut connection = Connection::new(nsqd, stream, client);
     poll_fn(|cx| connection.poll(cx)).await;
-    poll_fn(|cx| Poll::Ready(connection.stream.close(cx))).await;
+    poll_fn(|cx| {
+        connection.stream.close(cx);
+        Poll::Ready(())
+    })
+    .await;
     connection.end();
 }
 
