@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::io::Read;
 use std::sync::Arc;
 
 use nsqd::options::Options;
