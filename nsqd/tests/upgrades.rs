@@ -1,5 +1,7 @@
 //! TLS, snappy and deflate, negotiated in IDENTIFY.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::io::Read;
