@@ -8,6 +8,8 @@ use futures::task::AtomicWaker;
 use nsq_journal::Waiter;
 use parking_lot::Mutex;
 
+use crate::connection::TlsSession;
+
 /// The shared half of a connection.
 #[derive(Debug)]
 pub struct Client {
@@ -26,13 +28,16 @@ pub struct Client {
     task: AtomicWaker,
 }
 
-/// What IDENTIFY told.
+/// What IDENTIFY told, and what it led to.
 #[derive(Debug, Clone, Default)]
 pub struct Identity {
     pub client_id: String,
     pub hostname: String,
     pub user_agent: String,
     pub sample_rate: i64,
+    pub tls: Option<TlsSession>,
+    pub snappy: bool,
+    pub deflate: bool,
 }
 
 impl Client {

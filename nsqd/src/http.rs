@@ -8,6 +8,8 @@ mod status;
 
 use std::sync::Arc;
 
+use axum::Router;
+use axum::http::StatusCode;
 use nsq_daemon::http::{Answer, Api, ApiError};
 use nsq_journal::JournalError;
 use nsq_protocol::NSQ_VERSION;
@@ -72,6 +74,14 @@ pub(crate) fn routes() -> Api<Arc<Shared>> {
         .post("/channel/unpause", names::unpause_channel)
         .get("/config/{option}", config::get)
         .put("/config/{option}", config::put)
+}
+
+/// Plain HTTP where TLS is required: every request is told where HTTPS is, in NSQ's very bytes.
+/// `https_port` is 0 if nowhere.
+pub(crate) fn tls_required(https_port: u16) -> Router {
+    let body = format!(r#"{{"message": "TLS_REQUIRED", "https_port": {https_port}}}"#);
+    let refuse = async move || (StatusCode::FORBIDDEN, Answer::Json(body));
+    Router::new().fallback(refuse)
 }
 
 /// What went wrong with keeping something, for the client. The reason stands in the log.

@@ -44,6 +44,7 @@ pub use announce::{Announcer, Change};
 pub use channels::NoSuchChannel;
 pub use client::{Client, Identity};
 pub use clock::Clock;
+pub use connection::TlsSession;
 pub use live_topic::{Kept, LiveTopic};
 pub use nsqd::Nsqd;
 pub use server::{ServeError, Server};

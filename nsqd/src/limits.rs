@@ -23,7 +23,8 @@ impl Options {
         }
     }
 
-    pub fn identify_limits(&self) -> IdentifyLimits {
+    /// `tls`: there is a certificate.
+    pub fn identify_limits(&self, tls: bool) -> IdentifyLimits {
         let millis = |duration: Duration| duration.as_millis() as i64;
         IdentifyLimits {
             max_rdy_count: self.max_rdy_count,
@@ -36,9 +37,9 @@ impl Options {
             max_output_buffer_timeout_ms: millis(self.max_output_buffer_timeout),
             max_output_buffer_size: self.max_output_buffer_size,
             max_deflate_level: self.max_deflate_level,
-            tls: false,
-            snappy: false,
-            deflate: false,
+            tls,
+            snappy: self.snappy,
+            deflate: self.deflate,
             auth_required: false,
         }
     }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use nsq_daemon::tls::TlsAcceptor;
 use nsq_journal::{Journal, JournalError, Lsn, MemoryLog, Record, Spill};
-use nsq_protocol::is_ephemeral;
+use nsq_protocol::{IdentifyLimits, is_ephemeral};
 use nsq_queue::{Topic, TopicOptions};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
@@ -37,6 +38,7 @@ pub struct Nsqd {
     exiting: AtomicBool,
     failed: OnceLock<JournalError>,
     announcer: OnceLock<Arc<dyn Announcer>>,
+    tls: OnceLock<TlsAcceptor>,
 }
 
 /// What recovery found, for [`Nsqd::new`].
@@ -75,6 +77,7 @@ impl Nsqd {
             exiting: AtomicBool::new(false),
             failed: OnceLock::new(),
             announcer: OnceLock::new(),
+            tls: OnceLock::new(),
             timers: Timers::default(),
             options,
             clock,
@@ -117,6 +120,19 @@ impl Nsqd {
 
     pub(crate) fn next_topic_number(&self) -> u32 {
         self.next_topic_number.load(Ordering::Relaxed)
+    }
+
+    /// Lets clients negotiate TLS. Only the first counts.
+    pub fn set_tls(&self, acceptor: TlsAcceptor) {
+        let _ = self.tls.set(acceptor);
+    }
+
+    pub(crate) fn tls(&self) -> Option<&TlsAcceptor> {
+        self.tls.get()
+    }
+
+    pub(crate) fn identify_limits(&self) -> IdentifyLimits {
+        self.options.identify_limits(self.tls.get().is_some())
     }
 
     pub fn is_exiting(&self) -> bool {

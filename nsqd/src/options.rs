@@ -163,6 +163,11 @@ impl Options {
         if self.tls_cert.is_empty() != self.tls_key.is_empty() {
             return Err("--tls-cert and --tls-key must be given together".to_owned());
         }
+        if self.tls_client_auth_policy == "require-verify" && self.tls_root_ca_file.is_empty() {
+            return Err(
+                "--tls-client-auth-policy=require-verify needs --tls-root-ca-file".to_owned(),
+            );
+        }
         if self.tls_required != TlsRequired::No && self.tls_cert.is_empty() {
             return Err(
                 "cannot require TLS client connections without TLS key and cert".to_owned(),
@@ -173,19 +178,13 @@ impl Options {
 
     /// What would leave nsqd open where it was asked to be closed is refused, not ignored.
     fn check_supported(&self) -> Result<(), String> {
-        let asked = [
-            (
-                "--tls-client-auth-policy",
-                !self.tls_client_auth_policy.is_empty(),
+        match self.auth_http_addresses.is_empty() {
+            true => Ok(()),
+            false => Err(
+                "not supported yet: --auth-http-address, nsqd would be open where it was asked \
+                 to be closed"
+                    .to_owned(),
             ),
-            ("--tls-required", self.tls_required != TlsRequired::No),
-            ("--auth-http-address", !self.auth_http_addresses.is_empty()),
-        ];
-        match asked.into_iter().find(|(_, asked)| *asked) {
-            None => Ok(()),
-            Some((flag, _)) => Err(format!(
-                "not supported yet: {flag}, nsqd would be open where it was asked to be closed"
-            )),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nsq_daemon::connections::Connections;
 use nsq_daemon::identity;
 use nsq_daemon::listen::{BindError, Listener};
-use nsq_daemon::tls::{self, TlsAcceptor, TlsError};
+use nsq_daemon::tls::{self, Clients, Oldest, TlsAcceptor, TlsError};
 use nsq_journal::{DirectoryLock, JournalError, lock_directory};
 use nsq_protocol::NSQ_VERSION;
 use nsq_protocol::lookup::PeerInfo;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::http::{self, Ports};
 use crate::lookup::{LookupConfig, LookupLinks, PING_INTERVAL, StateSource};
 use crate::nsqd::Nsqd;
-use crate::options::{Options, TlsMinVersion};
+use crate::options::{Options, TlsMinVersion, TlsRequired};
 use crate::pager::Pager;
 use crate::timers::Timers;
 use crate::{checkpoint, connection, journal_log, recovery};
@@ -72,12 +72,19 @@ impl Server {
             "" => None,
             address => Some(Listener::bind(address).await?),
         };
-        let https = bind_https(&options).await?;
+        let tls = tls_acceptor(&options)?;
+        let https = match (&tls, options.https_address.as_str()) {
+            (None, _) | (_, "") => None,
+            (Some(tls), address) => Some((Listener::bind(address).await?, tls.clone())),
+        };
         let options = Options {
             data_path: path,
             ..options
         };
         let nsqd = recovery::open(options)?;
+        if let Some(tls) = tls {
+            nsqd.set_tls(tls);
+        }
         let ports = ports(&tcp, http.as_ref());
         let links = LookupLinks::spawn(
             lookup_config(&nsqd.options, ports),
@@ -127,6 +134,7 @@ impl Server {
     /// The journal's. What was acknowledged is on disk all the same.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
         let ports = ports(&self.tcp, self.http.as_ref());
+        let https_port = self.https_port().unwrap_or(0);
         let stopping = CancellationToken::new();
         let mut listeners = JoinSet::new();
         let nsqd = Arc::clone(&self.nsqd);
@@ -136,8 +144,11 @@ impl Server {
         let shared = http::Shared::new(Arc::clone(&self.nsqd), self.links.clone(), ports);
         let router = http::routes().into_router(shared);
         if let Some(http) = self.http {
-            let (router, stopped) = (router.clone(), stopping.clone());
-            listeners.spawn(nsq_daemon::http::serve(http, router, stopped));
+            let router = match self.nsqd.options.tls_required {
+                TlsRequired::Yes => http::tls_required(https_port),
+                TlsRequired::No | TlsRequired::TcpHttps => router.clone(),
+            };
+            listeners.spawn(nsq_daemon::http::serve(http, router, stopping.clone()));
         }
         if let Some((https, tls)) = self.https {
             let stopped = stopping.clone();
@@ -163,22 +174,26 @@ impl Server {
     }
 }
 
-/// Only with a certificate, as in NSQ.
-async fn bind_https(options: &Options) -> Result<Option<(Listener, TlsAcceptor)>, ServeError> {
-    if options.tls_cert.is_empty() || options.https_address.is_empty() {
+/// For TCP and HTTPS; `None` without a certificate, as in NSQ.
+fn tls_acceptor(options: &Options) -> Result<Option<TlsAcceptor>, TlsError> {
+    if options.tls_cert.is_empty() {
         return Ok(None);
     }
     let oldest = match options.tls_min_version {
-        TlsMinVersion::Tls13 => tls::Oldest::Tls13,
-        _ => tls::Oldest::Tls12,
+        TlsMinVersion::Tls13 => Oldest::Tls13,
+        TlsMinVersion::Tls12 => Oldest::Tls12,
+        TlsMinVersion::Tls10 | TlsMinVersion::Tls11 => {
+            tracing::warn!("TLS: the oldest version spoken is tls1.2");
+            Oldest::Tls12
+        }
+    };
+    let clients = match options.tls_client_auth_policy.as_str() {
+        "" => Clients::Any,
+        "require" => Clients::WithCertificate,
+        _ => Clients::SignedBy(Path::new(&options.tls_root_ca_file)),
     };
     let (cert, key) = (Path::new(&options.tls_cert), Path::new(&options.tls_key));
-    let acceptor = tls::acceptor(cert, key, oldest)?;
-    tracing::warn!("TLS: HTTPS only, TCP clients cannot negotiate it yet");
-    Ok(Some((
-        Listener::bind(&options.https_address).await?,
-        acceptor,
-    )))
+    tls::acceptor(cert, key, oldest, clients).map(Some)
 }
 
 fn ports(tcp: &Listener, http: Option<&Listener>) -> Ports {

@@ -162,6 +162,8 @@ fn client_stats(
         true => SUBSCRIBED,
         false => INIT,
     };
+    let tls = identity.tls.as_ref();
+    let session = tls.cloned().unwrap_or_default();
     ClientStats {
         client_id: identity.client_id,
         hostname: identity.hostname,
@@ -177,6 +179,14 @@ fn client_stats(
         sample_rate: i32::try_from(identity.sample_rate).unwrap_or(0),
         user_agent: identity.user_agent,
         pub_counts: (!counts.is_empty()).then_some(counts),
+        deflate: identity.deflate,
+        snappy: identity.snappy,
+        tls: tls.is_some(),
+        tls_cipher_suite: session.cipher_suite,
+        tls_version: session.version,
+        tls_negotiated_protocol: session.protocol,
+        // As Go has it, which calls the question obsolete.
+        tls_negotiated_protocol_is_mutual: tls.is_some(),
         ..ClientStats::default()
     }
 }

@@ -1,13 +1,20 @@
 //! TLS towards clients: a certificate and its key, from PEM files.
 
+mod any_client;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use thiserror::Error;
+use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::pem::{Error as PemError, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::server::{NoClientAuth, VerifierBuilderError, WebPkiClientVerifier};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{Error as RustlsError, ServerConfig, crypto};
+use tokio_rustls::rustls::{Error as RustlsError, RootCertStore, ServerConfig, crypto};
+
+use any_client::AnyClient;
 
 pub use tokio_rustls::TlsAcceptor;
 
@@ -18,6 +25,11 @@ pub enum TlsError {
     File { path: String, source: PemError },
     #[error("failed to build TLS config - {0}")]
     Config(#[from] RustlsError),
+    #[error("failed to build TLS config - {path}: {source}")]
+    Roots {
+        path: String,
+        source: VerifierBuilderError,
+    },
 }
 
 /// The oldest version spoken; the library knows none before 1.2.
@@ -27,28 +39,74 @@ pub enum Oldest {
     Tls13,
 }
 
+/// What is asked of clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clients<'a> {
+    /// No certificate.
+    Any,
+    /// One, whoever signed it.
+    WithCertificate,
+    /// One that an authority in this file signed.
+    SignedBy(&'a Path),
+}
+
 /// Serves with this certificate (and the chain after it in the file) and key.
 ///
 /// # Errors
 /// [`TlsError`] when a file cannot be read, or the two do not belong together.
-pub fn acceptor(cert: &Path, key: &Path, oldest: Oldest) -> Result<TlsAcceptor, TlsError> {
-    let failed = |path: &Path| {
-        let path = path.display().to_string();
-        move |source| TlsError::File { path, source }
-    };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
-        .and_then(Iterator::collect)
-        .map_err(failed(cert))?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(failed(key))?;
+pub fn acceptor(
+    cert: &Path,
+    key: &Path,
+    oldest: Oldest,
+    clients: Clients<'_>,
+) -> Result<TlsAcceptor, TlsError> {
+    let chain = certificates(cert)?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(file_error(key))?;
     let versions: &[_] = match oldest {
         Oldest::Tls12 => &[&TLS12, &TLS13],
         Oldest::Tls13 => &[&TLS13],
     };
-    let config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+    let provider = Arc::new(crypto::ring::default_provider());
+    let verifier = verifier(clients, &provider)?;
+    let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)?
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)?;
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn verifier(
+    clients: Clients<'_>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let file = match clients {
+        Clients::Any => return Ok(Arc::new(NoClientAuth)),
+        Clients::WithCertificate => return Ok(Arc::new(AnyClient(Arc::clone(provider)))),
+        Clients::SignedBy(file) => file,
+    };
+    let mut roots = RootCertStore::empty();
+    for root in certificates(file)? {
+        roots.add(root)?;
+    }
+    let builder =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let path = || file.display().to_string();
+    let built = builder.build().map_err(|source| TlsError::Roots {
+        path: path(),
+        source,
+    })?;
+    Ok(built)
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect)
+        .map_err(file_error(file))
+}
+
+fn file_error(file: &Path) -> impl FnOnce(PemError) -> TlsError {
+    let path = file.display().to_string();
+    move |source| TlsError::File { path, source }
 }
 
 #[cfg(test)]
@@ -59,13 +117,13 @@ mod tests {
     fn what_is_wrong_with_a_file_is_told_with_its_name() {
         let directory = tempfile::tempdir().unwrap();
         let missing = directory.path().join("missing.pem");
-        let error = acceptor(&missing, &missing, Oldest::Tls12).map(drop);
+        let error = acceptor(&missing, &missing, Oldest::Tls12, Clients::Any).map(drop);
         let text = error.unwrap_err().to_string();
         assert!(text.starts_with("failed to build TLS config - "), "{text}");
         assert!(text.contains("missing.pem: "), "{text}");
         let empty = directory.path().join("empty.pem");
         std::fs::write(&empty, "").unwrap();
-        let error = acceptor(&empty, &empty, Oldest::Tls12).map(drop);
+        let error = acceptor(&empty, &empty, Oldest::Tls12, Clients::Any).map(drop);
         assert!(error.unwrap_err().to_string().contains("empty.pem: "));
     }
 }

@@ -34,13 +34,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let gate = Gate {
                 state: self.state,
                 heartbeats: self.heartbeat > 0,
-                tls_missing: false,
+                tls_missing: self.tls_missing(),
             };
             match self.decoder.decode(gate, &input[*at..]) {
                 Ok(Step::Command(command, used)) => {
                     let from = *at as u32;
                     *at += used;
                     self.apply(command, input, from);
+                    if let Some(upgrade) = &mut self.upgrade {
+                        upgrade.keep(&input[*at..]);
+                        *at = input.len();
+                    }
                 }
                 Ok(Step::Incomplete(needed)) => return needed,
                 Ok(Step::HangUp) => {
@@ -246,7 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn identify(&mut self, body: &[u8]) -> Result<(), ProtocolError> {
         let request = IdentifyRequest::parse(body)?;
-        let agreed = request.negotiate(&self.nsqd.options.identify_limits())?;
+        let agreed = request.negotiate(&self.nsqd.identify_limits())?;
         self.heartbeat = agreed.heartbeat_ms * 1_000_000;
         self.next_heartbeat = self.nsqd.clock.now() + self.heartbeat;
         self.spec.msg_timeout = agreed.msg_timeout * 1_000_000;
@@ -259,6 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             identity.sample_rate = agreed.sample_rate;
         }
         if request.feature_negotiation == Some(true) {
+            self.begin_upgrade(&agreed)?;
             let answer = serde_json::to_vec(&agreed).unwrap_or_else(|_| b"OK".to_vec());
             self.outbox.response(&answer);
         } else {

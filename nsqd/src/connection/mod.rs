@@ -3,9 +3,13 @@
 //! locks; nothing calls back into it, others only wake it.
 
 mod buffers;
+mod codec;
 mod commands;
 mod outbox;
+mod snappy;
 mod subscription;
+mod transport;
+mod upgrade;
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -23,6 +27,10 @@ use buffers::{Inbox, SCRATCH};
 use commands::PublishRun;
 use outbox::Outbox;
 use subscription::Subscription;
+use transport::Transport;
+use upgrade::Upgrade;
+
+pub use transport::TlsSession;
 
 /// Rounds before other connections get their turn.
 const ROUNDS: usize = 8;
@@ -35,7 +43,9 @@ const PENDING_ANSWERS: usize = 64 * 1024;
 pub struct Connection<S> {
     nsqd: Arc<Nsqd>,
     client: Arc<Client>,
-    stream: S,
+    stream: Transport<S>,
+    /// Agreed in IDENTIFY, and not done yet.
+    upgrade: Option<Box<Upgrade>>,
     inbox: Inbox,
     outbox: Outbox,
     decoder: Decoder,
@@ -77,6 +87,11 @@ where
     tracing::info!("TCP: new client({})", client.remote_address);
     let mut connection = Connection::new(nsqd, stream, client);
     poll_fn(|cx| connection.poll(cx)).await;
+    poll_fn(|cx| {
+        connection.stream.close(cx);
+        Poll::Ready(())
+    })
+    .await;
     connection.end();
 }
 
@@ -88,7 +103,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             decoder: Decoder::new(nsqd.options.limits()),
             spec: subscription::Spec::new(nsqd.options.msg_timeout.as_nanos() as i64),
             client,
-            stream,
+            stream: Transport::new(stream),
+            upgrade: None,
             inbox: Inbox::default(),
             outbox: Outbox::default(),
             magic_seen: false,
@@ -165,6 +181,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Err(_) => return Round::Closed,
         }
+        match self.go_on_upgrading(cx) {
+            Ok(done) => moved |= done,
+            Err(error) => {
+                let client = &self.client.remote_address;
+                tracing::info!("client({client}): no TLS handshake - {error}");
+                return Round::Closed;
+            }
+        }
         match moved {
             _ if self.closing && self.outbox.is_empty() => Round::Closed,
             true => Round::Moved,
@@ -176,7 +200,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let room =
             self.outbox.pending() < PENDING_ANSWERS && self.outbox.bytes() < 16 * OUTBOX_BYTES;
         let publisher = self.subscription.is_none() && self.run.published;
-        !self.closing && room && !(publisher && self.nsqd.pager.stalls(&self.client))
+        !self.closing
+            && self.upgrade.is_none()
+            && room
+            && !(publisher && self.nsqd.pager.stalls(&self.client))
     }
 
     /// The client sends no more: what it published is answered, what it consumed goes back.
@@ -236,7 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return false;
         }
         if now >= self.next_heartbeat {
-            if self.magic_seen && !self.closing {
+            if self.magic_seen && !self.closing && self.upgrade.is_none() {
                 self.outbox.response(HEARTBEAT);
             }
             self.next_heartbeat = now + self.heartbeat;

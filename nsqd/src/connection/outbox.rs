@@ -24,6 +24,8 @@ const SHARED_BYTES: usize = 1 << 20;
 pub(super) struct Outbox {
     bytes: Vec<u8>,
     sent: usize,
+    /// All is sent, and some of it lies between here and the socket.
+    flushing: bool,
     answers: VecDeque<Answer>,
     /// OKs among the answers.
     oks: usize,
@@ -103,7 +105,7 @@ impl Outbox {
     }
 
     pub(super) fn is_sent(&self) -> bool {
-        self.bytes() == 0
+        self.bytes() == 0 && !self.flushing
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -140,7 +142,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Sends what it can; how many bytes that were.
+    /// Sends what it can; 0 if nothing moved.
     pub(super) fn send(
         &mut self,
         stream: &mut (impl AsyncWrite + Unpin),
@@ -158,12 +160,13 @@ impl Outbox {
         let sent = self.sent - before;
         self.bytes.clear();
         self.sent = 0;
-        if sent > 0
-            && let Poll::Ready(Err(error)) = Pin::new(stream).poll_flush(cx)
-        {
-            return Err(error);
+        if sent == 0 && !self.flushing {
+            return Ok(0);
         }
-        Ok(sent)
+        let flushed = Pin::new(stream).poll_flush(cx)?.is_ready();
+        let progress = sent + usize::from(self.flushing && flushed);
+        self.flushing = !flushed;
+        Ok(progress)
     }
 
     /// Takes the thread's buffer, unless something unsent is in its own.
@@ -175,7 +178,7 @@ impl Outbox {
 
     /// Gives the thread's buffer back; what is unsent is kept in a small one.
     pub(super) fn return_buffer(&mut self, shared: &mut Vec<u8>) {
-        let unsent = match self.is_sent() {
+        let unsent = match self.bytes() == 0 {
             true => Vec::new(),
             false if shared.capacity() > 0 => return, // it is in its own buffer already
             false => self.bytes[self.sent..].to_vec(),

@@ -129,17 +129,17 @@ fn security() -> Vec<Opt<O>> {
         Opt::value("tls-client-auth-policy", |o: &mut O| &mut o.tls_client_auth_policy, text(""),
             "what is asked of clients' certificates: require or require-verify"),
         Opt::value("tls-root-ca-file", |o: &mut O| &mut o.tls_root_ca_file, text(""),
-            "file with the authorities that sign clients' certificates").without_effect(),
+            "file with the authorities that sign clients' certificates"),
         Opt::value("tls-required", |o: &mut O| &mut o.tls_required, TlsRequired::No,
             "refuse connections without TLS: true, false, or tcp-https (plain HTTP stays open)"),
         Opt::value("tls-min-version", |o: &mut O| &mut o.tls_min_version, TlsMinVersion::Tls10,
             "oldest TLS version accepted: tls1.0, tls1.1, tls1.2 or tls1.3"),
         Opt::value("deflate", |o: &mut O| &mut o.deflate, true,
-            "let clients negotiate deflate").without_effect(),
+            "let clients negotiate deflate"),
         Opt::value("max-deflate-level", |o: &mut O| &mut o.max_deflate_level, 6,
-            "highest deflate level a client may ask for, in [1,9]").without_effect(),
+            "highest deflate level a client may ask for, in [1,9]"),
         Opt::value("snappy", |o: &mut O| &mut o.snappy, true,
-            "let clients negotiate snappy").without_effect(),
+            "let clients negotiate snappy"),
     ]
 }
 

@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used)] // each test uses its part
 
 pub mod http;
+pub mod upgrade;
 pub mod wire;
 
 use std::sync::Arc;
