@@ -99,15 +99,7 @@ impl<H: Host> Topic<H> {
 
     /// A publish record from before the image: fills the blocks that wait for its bodies.
     pub fn refill(&mut self, run: &Run<'_, H::Chunk>) {
-        let mut offset = run.bodies_at;
-        for (id, &(_, len)) in (run.first_id..).zip(run.bodies) {
-            let entry = Entry {
-                timestamp: run.timestamp,
-                offset: offset + 4,
-                len,
-                chunk: 0,
-            };
-            offset += 4 + len;
+        for (id, entry) in run.entries() {
             self.refill_one(id, entry, run.chunk);
         }
     }

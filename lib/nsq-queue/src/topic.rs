@@ -128,6 +128,24 @@ pub struct Run<'a, C> {
     pub committed: u64,
 }
 
+impl<C> Run<'_, C> {
+    /// Id and entry of each message; the chunk's index is the block's to give.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, Entry)> {
+        let mut offset = self.bodies_at;
+        let entry = move |&(_, len): &(u32, u32)| {
+            let entry = Entry {
+                timestamp: self.timestamp,
+                offset: offset + 4,
+                len,
+                chunk: 0,
+            };
+            offset += 4 + len;
+            entry
+        };
+        (self.first_id..).zip(self.bodies.iter().map(entry))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SubscribeError {
     NoSuchChannel,
@@ -184,17 +202,9 @@ impl<H: Host> Topic<H> {
         };
         let lane = &mut self.lanes[kind as usize];
         let from = lane.next_pos;
-        let mut offset = run.bodies_at;
-        for (id, &(_, len)) in (run.first_id..).zip(run.bodies) {
-            let entry = Entry {
-                timestamp: run.timestamp,
-                offset: offset + 4,
-                len,
-                chunk: 0,
-            };
+        for (id, entry) in run.entries() {
             lane.append(id, entry, run.chunk, holders);
-            offset += 4 + len;
-            self.message_bytes += u64::from(len);
+            self.message_bytes += u64::from(entry.len);
         }
         let to = lane.next_pos;
         self.message_count += to - from;
@@ -312,10 +322,6 @@ impl<H: Host> Topic<H> {
     pub fn hold(&mut self, hold: bool, effects: &mut Effects<H>) {
         self.hold = hold;
         self.distribute(effects);
-    }
-
-    pub fn is_held(&self) -> bool {
-        self.hold
     }
 
     /// Pages of finished blocks: the host may forget them.
