@@ -59,20 +59,7 @@ pub async fn pass(
     let done = tokio::time::timeout(PASS, pass_over(cluster, &context))
         .await
         .unwrap_or(Err(Error::TooLong));
-    let outcome = match &done {
-        Ok((true, _)) => "changed",
-        Ok((false, _)) => "steady",
-        Err(_) => "failed",
-    };
-    let metrics = &context.metrics;
-    metrics
-        .passes
-        .with_label_values(&[CONTROLLER, outcome])
-        .inc();
-    metrics
-        .seconds
-        .with_label_values(&[CONTROLLER])
-        .observe(begun.elapsed().as_secs_f64());
+    context.metrics.passed(CONTROLLER, &done, begun.elapsed());
     let (_, requeue) = done?;
     context.succeeded(&key(cluster));
     Ok(Action::requeue(requeue))

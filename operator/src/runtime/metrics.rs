@@ -1,5 +1,7 @@
 //! What the operator tells Prometheus about itself.
 
+use std::time::Duration;
+
 use prometheus::{
     Encoder, Gauge, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
@@ -22,6 +24,19 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// A pass of a controller has ended: did it change anything, and how long did it take?
+    pub fn passed<T, E>(&self, controller: &str, done: &Result<(bool, T), E>, took: Duration) {
+        let outcome = match done {
+            Ok((true, _)) => "changed",
+            Ok((false, _)) => "steady",
+            Err(_) => "failed",
+        };
+        self.passes.with_label_values(&[controller, outcome]).inc();
+        self.seconds
+            .with_label_values(&[controller])
+            .observe(took.as_secs_f64());
+    }
+
     /// # Errors
     /// Two metrics of one name; the tests rule that out.
     pub fn new() -> Result<Self, prometheus::Error> {
