@@ -17,6 +17,7 @@ mod segment;
 mod space;
 mod spill;
 mod staging;
+mod stream;
 mod writer;
 
 pub use chunk::{CHUNK_BYTES_MAX, Chunk, ChunkPool, ChunkWriter};
@@ -25,10 +26,14 @@ pub use disk::{DirectoryLock, Disk, DiskFile, RealDisk, lock_directory, sim};
 pub use error::JournalError;
 pub use journal::{Journal, JournalOptions, JournalStats, PublishHead};
 pub use memory::MemoryLog;
-pub use record::{IdRange, Item, List, Position, Record, Requeued, StoredBodies};
+pub use record::{
+    IdRange, Item, List, Position, Record, Requeued, SliceRecord, StoredBodies, check_slice,
+    slice_records,
+};
 pub use recovery::Replay;
 pub use spill::{LoadedBlock, Spill, SpillBlock, SpillEntry, SpillOptions, SpillRef};
 pub use staging::{Bodies, Placed};
+pub use stream::{Slice, StreamError, StreamReader};
 
 /// Byte position in the stream of records. Counts on over runs; a run that begins after a power cut goes on
 /// where the last readable record of the previous run ended.

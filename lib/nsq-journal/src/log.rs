@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Condvar, Mutex};
 
 use crate::chunk::ChunkPool;
-use crate::commit::Waiting;
+use crate::commit::{Waiter, Waiting};
 use crate::disk::Disk;
 use crate::record::frame::{self, Seed};
 use crate::segment::Catalog;
@@ -34,6 +34,9 @@ pub(crate) struct Log {
     pub(crate) chores: Condvar,
     pub(crate) space: Space,
     pub(crate) poison: Poison,
+    /// Told whenever something was written.
+    pub(crate) watchers: Mutex<Vec<Arc<dyn Waiter>>>,
+    pub(crate) watched: AtomicBool,
     pub(crate) tail: AtomicU64,
     pub(crate) written: AtomicU64,
     pub(crate) durable: AtomicU64,

@@ -49,6 +49,7 @@ impl Log {
         }
         let result = self.write_locked(&mut writer);
         drop(writer);
+        self.tell_watchers();
         self.pool.prepare();
         result
     }
@@ -183,6 +184,7 @@ impl Log {
                 .collect();
             (target, files, std::mem::take(&mut writer.directory_changed))
         };
+        self.tell_watchers(); // who copies the journal elsewhere need not wait for this disk
         let started = Instant::now();
         self.sync_files(&files)?;
         if directory && let Err(error) = self.disk.sync_dir(DIRECTORY) {

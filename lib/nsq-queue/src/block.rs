@@ -13,6 +13,8 @@ pub(crate) struct Entry {
     pub len: u32,
     /// Index into the block's chunks.
     pub chunk: u32,
+    /// Journal position behind its record, counted from the block's first.
+    pub base: u32,
 }
 
 /// What a block keeps in memory while it is not (only) on disk.
@@ -27,6 +29,9 @@ pub(crate) struct Block<H: Host> {
     pub first_pos: u64,
     pub count: u32,
     pub bytes: u64,
+    /// Journal positions behind the records of the first and the last message.
+    pub first_base: u64,
+    pub last_base: u64,
     /// Pairs of (message, channel) that are not finished; a message that no channel has got
     /// yet counts once, for the topic.
     pub live: u64,
@@ -44,12 +49,36 @@ impl<H: Host> Block<H> {
         self.first_id + u64::from(self.count)
     }
 
+    /// `base` as an entry keeps it.
+    pub(crate) fn base_offset(&self, base: u64) -> u32 {
+        u32::try_from(base.saturating_sub(self.first_base)).unwrap_or(u32::MAX)
+    }
+
+    /// Whether a message with this base fits behind the others.
+    pub(crate) fn reaches(&self, base: u64) -> bool {
+        base >= self.last_base && base - self.first_base <= u64::from(u32::MAX)
+    }
+
+    /// The base of a message, if it is known exactly; else that of the block's last.
+    pub(crate) fn base_of(&self, pos: u64) -> u64 {
+        let index = (pos - self.first_pos) as usize;
+        let entry = self
+            .content
+            .as_ref()
+            .and_then(|content| content.entries.get(index));
+        entry.map_or(self.last_base, |entry| {
+            self.first_base + u64::from(entry.base)
+        })
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.count >= BLOCK_MESSAGES || self.bytes >= BLOCK_BYTES
     }
 
     /// Takes `count` messages that follow those it has.
-    pub(crate) fn push(&mut self, entry: Entry, chunk: &H::Chunk) {
+    pub(crate) fn push(&mut self, mut entry: Entry, base: u64, chunk: &H::Chunk) {
+        self.last_base = base;
+        entry.base = self.base_offset(base);
         let Some(content) = self.content.as_mut() else {
             return; // an open block always has its content: only closed ones are paged out
         };

@@ -32,6 +32,9 @@ pub struct Channel {
     pub(crate) in_flight: InFlight,
     pub(crate) requeued: VecDeque<Waiting>,
     pub(crate) deferred: BinaryHeap<Reverse<Deferred>>,
+    /// Messages that wait though the cursor never meets them: imported, or passed by when a later
+    /// one turned out to be finished elsewhere. Position to attempts.
+    pub(crate) stray: BTreeMap<u64, u16>,
     pub(crate) consumers: Vec<ConsumerId>,
     /// Consumers that found nothing, longest waiting first; some may have gone since.
     pub(crate) parked: VecDeque<ConsumerId>,
@@ -65,6 +68,7 @@ impl Channel {
             in_flight: InFlight::default(),
             requeued: VecDeque::new(),
             deferred: BinaryHeap::new(),
+            stray: BTreeMap::new(),
             consumers: Vec::new(),
             parked: VecDeque::new(),
             ready: 0,

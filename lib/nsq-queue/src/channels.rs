@@ -90,7 +90,10 @@ impl<H: Host> Topic<H> {
             let gone = (channel.name.clone(), channel.number);
             self.remove_channel(index, effects);
             effects.channels_gone.push(gone);
-        } else if channel.cursor < self.distributed || !channel.requeued.is_empty() {
+        } else if channel.cursor < self.distributed
+            || !channel.requeued.is_empty()
+            || !channel.stray.is_empty()
+        {
             self.wake_one(index, effects); // it may have been woken for a message it never took
         }
     }
@@ -137,8 +140,7 @@ impl<H: Host> Topic<H> {
         let Some(channel) = self.channels[index].as_mut() else {
             return;
         };
-        let [fifo, deferred] = &mut self.lanes;
-        fifo.settle_range(channel.cursor, self.distributed);
+        self.lanes[0].settle_range(channel.cursor, self.distributed);
         channel.cursor = self.distributed;
         let held: Vec<(u64, ConsumerId)> = {
             let held = channel.in_flight.iter();
@@ -147,14 +149,13 @@ impl<H: Host> Topic<H> {
         channel.in_flight = Default::default();
         let requeued = channel.requeued.drain(..).map(|item| item.pos);
         let waiting = channel.deferred.drain().map(|item| item.0.pos);
+        let stray = std::mem::take(&mut channel.stray);
         let exceptions = requeued
             .chain(waiting)
+            .chain(stray.into_keys())
             .chain(held.iter().map(|held| held.0));
         for pos in exceptions {
-            match LaneKind::of(pos) {
-                LaneKind::Fifo => fifo.settle(pos),
-                LaneKind::Deferred => deferred.settle(pos),
-            }
+            self.lanes[LaneKind::of(pos) as usize].settle(pos);
         }
         channel.log = Default::default();
         for (_, id) in held {

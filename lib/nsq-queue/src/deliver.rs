@@ -36,16 +36,22 @@ impl<H: Host> Topic<H> {
         let Some(channel) = self.channels[index].as_ref() else {
             return 0;
         };
-        if channel.paused {
+        if channel.paused || self.held_back {
             return 0;
         }
         let limit = self.distributed.min(self.visible[0].below);
         let fresh = limit.saturating_sub(channel.cursor);
         let front = channel.requeued.front();
-        match front.is_some_and(|item| self.is_kept(item.pos)) {
-            true => fresh + channel.requeued.len() as u64,
-            false => fresh,
-        }
+        let requeued = match front.is_some_and(|item| self.is_kept(item.pos)) {
+            true => channel.requeued.len() as u64,
+            false => 0,
+        };
+        let first = channel.stray.first_key_value();
+        let stray = match first.is_some_and(|(&pos, _)| self.is_kept(pos)) {
+            true => channel.stray.len() as u64,
+            false => 0,
+        };
+        fresh + requeued + stray
     }
 
     fn is_kept(&self, pos: u64) -> bool {
@@ -57,12 +63,14 @@ impl<H: Host> Topic<H> {
     fn not_kept(&self, index: usize) -> Option<u64> {
         let channel = self.channels[index]
             .as_ref()
-            .filter(|channel| !channel.paused)?;
+            .filter(|channel| !channel.paused && !self.held_back)?;
         let fresh = (channel.cursor < self.distributed).then_some(channel.cursor);
         let requeued = channel.requeued.front().map(|item| item.pos);
+        let stray = channel.stray.first_key_value().map(|(&pos, _)| pos);
         let waiting = fresh
             .into_iter()
             .chain(requeued)
+            .chain(stray)
             .find(|&pos| !self.is_kept(pos))?;
         self.visible[LaneKind::of(waiting) as usize].next_mark()
     }
@@ -159,7 +167,7 @@ impl<H: Host> Topic<H> {
         index: usize,
         sink: &mut impl FnMut(Delivery<'_, H::Chunk>),
     ) -> Taken<H::Page> {
-        let Some((item, fresh)) = self.next_waiting(index) else {
+        let Some((item, from)) = self.next_waiting(index) else {
             return Taken::Nothing;
         };
         let lane = &mut self.lanes[LaneKind::of(item.pos) as usize];
@@ -205,10 +213,20 @@ impl<H: Host> Topic<H> {
                 Taken::Dropped
             }
         };
-        channel.requeued_next = fresh;
-        if !fresh {
-            channel.requeued.pop_front();
-            return taken;
+        channel.requeued_next = from == Source::Cursor;
+        match from {
+            Source::Cursor => {}
+            Source::Requeued => {
+                channel.requeued.pop_front();
+                return taken;
+            }
+            Source::Stray => {
+                channel.stray.remove(&item.pos);
+                if last_of_block {
+                    self.forget_read_block(item.pos);
+                }
+                return taken;
+            }
         }
         channel.cursor += 1;
         if last_of_block {
@@ -217,8 +235,8 @@ impl<H: Host> Topic<H> {
         taken
     }
 
-    /// What the channel delivers next, and whether for the first time.
-    fn next_waiting(&self, index: usize) -> Option<(Waiting, bool)> {
+    /// What the channel delivers next, and from where.
+    fn next_waiting(&self, index: usize) -> Option<(Waiting, Source)> {
         let channel = self.channels[index].as_ref()?;
         let limit = self.distributed.min(self.visible[0].below);
         let fresh = (channel.cursor < limit).then_some(Waiting {
@@ -226,10 +244,14 @@ impl<H: Host> Topic<H> {
             attempts: 0,
         });
         let requeued = channel.requeued.front().copied();
-        match (requeued.filter(|item| self.is_kept(item.pos)), fresh) {
-            (Some(item), None) => Some((item, false)),
-            (Some(item), Some(_)) if channel.requeued_next => Some((item, false)),
-            (_, fresh) => fresh.map(|item| (item, true)),
+        let requeued = requeued.map(|item| (item, Source::Requeued));
+        let stray = channel.stray.first_key_value();
+        let stray = stray.map(|(&pos, &attempts)| (Waiting { pos, attempts }, Source::Stray));
+        let mut again = requeued.into_iter().chain(stray);
+        match (again.find(|(item, _)| self.is_kept(item.pos)), fresh) {
+            (Some(item), None) => Some(item),
+            (Some(item), Some(_)) if channel.requeued_next => Some(item),
+            (_, fresh) => fresh.map(|item| (item, Source::Cursor)),
         }
     }
 
@@ -336,6 +358,14 @@ impl Channel {
             self.ready -= 1;
         }
     }
+}
+
+/// Where a channel's next message waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Cursor,
+    Requeued,
+    Stray,
 }
 
 enum Taken<P> {

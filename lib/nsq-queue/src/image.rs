@@ -16,6 +16,7 @@ pub struct TopicImage<P> {
     pub lanes: Vec<(u64, Vec<BlockImage<P>>)>,
     pub distributed: u64,
     pub held: Vec<(i64, u64)>,
+    pub rebased: crate::bases::Rebased,
     pub channels: Vec<ChannelImage>,
     pub message_count: u64,
     pub message_bytes: u64,
@@ -28,6 +29,8 @@ pub struct BlockImage<P> {
     pub first_pos: u64,
     pub count: u32,
     pub bytes: u64,
+    pub first_base: u64,
+    pub last_base: u64,
     pub page: Option<P>,
 }
 
@@ -58,6 +61,7 @@ impl<P> TopicImage<P> {
         self.distributed = self.lanes.first().map_or(0, |lane| lane.0);
         self.lanes.iter_mut().for_each(|lane| lane.1.clear());
         self.held.clear();
+        self.rebased = Default::default();
         for channel in &mut self.channels {
             channel.cursor = self.distributed;
             channel.exceptions.clear();
@@ -75,6 +79,8 @@ impl<H: Host> Topic<H> {
                 first_pos: block.first_pos,
                 count: block.count,
                 bytes: block.bytes,
+                first_base: block.first_base,
+                last_base: block.last_base,
                 page: block.page.clone(),
             });
             (lane.next_pos, blocks.collect())
@@ -93,6 +99,7 @@ impl<H: Host> Topic<H> {
             lanes: lanes.collect(),
             distributed: self.distributed,
             held: self.held.clone(),
+            rebased: self.rebased.clone(),
             channels: kept.map(channel_image).collect(),
             message_count: self.message_count,
             message_bytes: self.message_bytes,
@@ -123,6 +130,10 @@ fn channel_image(channel: &crate::Channel) -> ChannelImage {
     let requeued = requeued.map(|item| exception(item.pos, item.attempts, 0));
     let deferred = channel.deferred.iter();
     let deferred = deferred.map(|item| exception(item.0.pos, item.0.attempts, item.0.due));
+    let stray = channel.stray.iter();
+    let stray = stray.map(|(&pos, &attempts)| exception(pos, attempts, 0));
+    let restoring = channel.restoring.iter();
+    let restoring = restoring.map(|(&pos, &(attempts, due))| exception(pos, attempts, due));
     ChannelImage {
         name: channel.name.clone(),
         number: channel.number,
@@ -131,6 +142,11 @@ fn channel_image(channel: &crate::Channel) -> ChannelImage {
         start_count: channel.start_count,
         requeue_count: channel.requeue_count,
         timeout_count: channel.timeout_count,
-        exceptions: held.chain(requeued).chain(deferred).collect(),
+        exceptions: held
+            .chain(requeued)
+            .chain(deferred)
+            .chain(stray)
+            .chain(restoring)
+            .collect(),
     }
 }

@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::Host;
 use crate::block::{Block, Content, Entry};
@@ -11,6 +11,8 @@ pub enum LaneKind {
     Fifo = 0,
     /// Messages published with a delay; each channel has them as exceptions from the start.
     Deferred = 1,
+    /// Messages taken over from elsewhere, in the order of their import; exceptions as well.
+    Imported = 2,
 }
 
 const LANE_SHIFT: u32 = 62;
@@ -19,16 +21,19 @@ impl LaneKind {
     pub(crate) fn of(pos: u64) -> Self {
         match pos >> LANE_SHIFT {
             0 => Self::Fifo,
-            _ => Self::Deferred,
+            1 => Self::Deferred,
+            _ => Self::Imported,
         }
     }
 
-    fn first_pos(self) -> u64 {
+    pub(crate) const ALL: [Self; 3] = [Self::Fifo, Self::Deferred, Self::Imported];
+
+    pub(crate) fn first_pos(self) -> u64 {
         (self as u64) << LANE_SHIFT
     }
 }
 
-/// Blocks in rising order of position and id. Dead ones are taken out when they outnumber the
+/// Blocks in rising order of position, and of id but for imported ones. Dead ones are taken out when they outnumber the
 /// others or stand in front.
 pub(crate) struct Lane<H: Host> {
     pub blocks: VecDeque<Block<H>>,
@@ -39,6 +44,8 @@ pub(crate) struct Lane<H: Host> {
     /// Pages of dead blocks, for the host to release.
     pub released: Vec<H::Page>,
     spare: Option<Vec<Entry>>,
+    /// First id to first position of each block, where ids do not rise.
+    by_id: Option<BTreeMap<u64, u64>>,
 }
 
 impl<H: Host> Lane<H> {
@@ -51,15 +58,23 @@ impl<H: Host> Lane<H> {
             dead: 0,
             released: Vec::new(),
             spare: None,
+            by_id: (kind == LaneKind::Imported).then(BTreeMap::new),
         }
     }
 
     /// Appends one message which `live` holders wait for; returns its position.
     #[inline]
-    pub(crate) fn append(&mut self, id: u64, entry: Entry, chunk: &H::Chunk, live: u64) -> u64 {
+    pub(crate) fn append(
+        &mut self,
+        id: u64,
+        entry: Entry,
+        base: u64,
+        chunk: &H::Chunk,
+        live: u64,
+    ) -> u64 {
         let fits = self.blocks.back().is_some_and(|block| {
             let open = block.content.is_some() && block.page.is_none() && !block.is_full();
-            open && block.end_id() == id && block.live > 0
+            open && block.end_id() == id && block.live > 0 && block.reaches(base)
         });
         if !fits {
             let entries = self.spare.take().unwrap_or_default();
@@ -68,6 +83,8 @@ impl<H: Host> Lane<H> {
                 first_pos: self.next_pos,
                 count: 0,
                 bytes: 0,
+                first_base: base,
+                last_base: base,
                 live: 0,
                 content: Some(Content {
                     entries,
@@ -75,13 +92,14 @@ impl<H: Host> Lane<H> {
                 }),
                 page: None,
             });
+            self.note_first_id(id, self.next_pos);
         }
         let pos = self.next_pos;
         self.next_pos += 1;
         self.resident_bytes += u64::from(entry.len);
         self.resident_messages += 1;
         if let Some(block) = self.blocks.back_mut() {
-            block.push(entry, chunk);
+            block.push(entry, base, chunk);
             block.live += live;
         }
         pos
@@ -108,6 +126,12 @@ impl<H: Host> Lane<H> {
 
     #[inline]
     pub(crate) fn pos_of_id(&self, id: u64) -> Option<u64> {
+        if let Some(by_id) = &self.by_id {
+            let (_, &first_pos) = by_id.range(..=id).next_back()?;
+            let block = self.blocks.get(self.index_of_pos(first_pos)?)?;
+            let found = block.live > 0 && id < block.end_id();
+            return found.then(|| first_pos + (id - block.first_id));
+        }
         let at = |block: &Block<H>| block.first_pos + (id - block.first_id);
         let front = self.blocks.front()?;
         if id >= front.first_id && id < front.end_id() {
@@ -138,6 +162,109 @@ impl<H: Host> Lane<H> {
         let index = self.blocks.partition_point(|block| block.first_pos < pos);
         let block = self.blocks.get(index.checked_sub(1)?)?;
         Some(block.first_id + (pos.min(block.end_pos()) - block.first_pos) - 1)
+    }
+
+    pub(crate) fn note_first_id(&mut self, id: u64, pos: u64) {
+        if let Some(by_id) = &mut self.by_id {
+            by_id.insert(id, pos);
+        }
+    }
+
+    /// The first position whose base is above `base`. Of a block that lies on disk with bases on
+    /// both sides, all count as above, or as `below`.
+    pub(crate) fn pos_after_base(&self, base: u64, below: bool) -> u64 {
+        let index = self.blocks.partition_point(|block| block.last_base <= base);
+        let Some(block) = self.blocks.get(index) else {
+            return self.next_pos;
+        };
+        if block.first_base > base {
+            return block.first_pos;
+        }
+        match &block.content {
+            Some(content) => {
+                let entries = &content.entries;
+                let at = entries
+                    .partition_point(|entry| block.first_base + u64::from(entry.base) <= base);
+                block.first_pos + at as u64
+            }
+            None if below => block.end_pos(),
+            None => block.first_pos,
+        }
+    }
+
+    /// Whether any of these ids may be here.
+    pub(crate) fn may_have(&self, from: u64, to: u64) -> bool {
+        if let Some(by_id) = &self.by_id {
+            let last = by_id.range(..to).next_back();
+            let block = last.and_then(|(_, &pos)| self.blocks.get(self.index_of_pos(pos)?));
+            return block.is_some_and(|block| block.end_id() > from);
+        }
+        let ends = self.blocks.front().zip(self.blocks.back());
+        ends.is_some_and(|(front, back)| from < back.end_id() && to > front.first_id)
+    }
+
+    /// Ends the lane at `end`. False: a block with a page reaches beyond it, and stays whole.
+    pub(crate) fn truncate(&mut self, mut end: u64) -> bool {
+        let mut known = true;
+        let at = self.index_from_pos(end);
+        if let Some(block) = self
+            .blocks
+            .get_mut(at)
+            .filter(|block| block.first_pos < end)
+        {
+            let keep = (end - block.first_pos) as usize;
+            match block.content.as_mut().filter(|_| block.page.is_none()) {
+                Some(content) => {
+                    let dropped = content.entries.split_off(keep.min(content.entries.len()));
+                    let bytes = dropped
+                        .iter()
+                        .map(|entry| u64::from(entry.len))
+                        .sum::<u64>();
+                    self.resident_messages -= u64::from(block.count) - keep as u64;
+                    self.resident_bytes -= bytes.min(self.resident_bytes);
+                    block.bytes -= bytes.min(block.bytes);
+                    block.count = keep as u32;
+                    let last = content.entries.last();
+                    block.last_base = last.map_or(block.first_base, |entry| {
+                        block.first_base + u64::from(entry.base)
+                    });
+                }
+                None => {
+                    end = block.end_pos();
+                    known = false;
+                }
+            }
+        }
+        while self
+            .blocks
+            .back()
+            .is_some_and(|block| block.first_pos >= end)
+        {
+            if let Some(block) = self.blocks.pop_back() {
+                if block.content.is_some() {
+                    self.resident_bytes -= block.bytes.min(self.resident_bytes);
+                    self.resident_messages -= u64::from(block.count);
+                }
+                self.released.extend(block.page);
+                if let Some(by_id) = &mut self.by_id
+                    && by_id.get(&block.first_id) == Some(&block.first_pos)
+                {
+                    by_id.remove(&block.first_id);
+                }
+            }
+        }
+        self.next_pos = end;
+        known
+    }
+
+    /// Builds anew what finds blocks by id.
+    pub(crate) fn index_ids(&mut self) {
+        if let Some(by_id) = &mut self.by_id {
+            let blocks = self.blocks.iter();
+            *by_id = blocks
+                .map(|block| (block.first_id, block.first_pos))
+                .collect();
+        }
     }
 
     /// One holder of the message at `pos` is done with it.
@@ -198,6 +325,12 @@ impl<H: Host> Lane<H> {
     /// A block nobody waits for gives back its memory and its page at once.
     fn bury(&mut self, index: usize) {
         let block = &mut self.blocks[index];
+        let (id, pos) = (block.first_id, block.first_pos);
+        if let Some(by_id) = &mut self.by_id
+            && by_id.get(&id) == Some(&pos)
+        {
+            by_id.remove(&id);
+        }
         if let Some(content) = block.content.take() {
             self.resident_bytes -= block.bytes;
             self.resident_messages -= u64::from(block.count);

@@ -9,31 +9,39 @@
 
 #![forbid(unsafe_code)]
 
+mod bases;
 mod block;
 mod channel;
 mod channels;
 mod consumer;
 mod deliver;
 mod image;
+mod import;
 mod in_flight;
 mod journal_log;
 mod lane;
 mod paging;
+mod release;
 mod restore;
 mod settle;
 mod stats;
 mod topic;
+mod unfinished;
 
+pub use bases::Rebased;
 pub use channel::Channel;
 pub use consumer::{ConsumerId, ConsumerSpec};
 pub use deliver::{Delivery, Pulled};
 pub use image::{BlockImage, ChannelImage, ExceptionImage, TopicImage};
+pub use import::Import;
 pub use journal_log::{ChannelLog, Requeued};
 pub use lane::LaneKind;
 pub use paging::{PageOut, Paged};
+pub use release::Unmirrored;
 pub use settle::SettleError;
 pub use stats::{ChannelStats, ConsumerStats, TopicStats};
 pub use topic::{Effects, Run, SubscribeError, Topic, TopicOptions};
+pub use unfinished::{Pending, Unfinished, UnfinishedBatch};
 
 /// What the surroundings give to a topic: handles it stores and hands back, never looks into.
 pub trait Host {

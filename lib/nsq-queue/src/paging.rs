@@ -15,6 +15,8 @@ pub struct PageOut<C> {
     pub first_id: u64,
     /// (timestamp, offset, length, index of the chunk).
     pub messages: Vec<(i64, u32, u32, u32)>,
+    /// Journal position behind each message's record.
+    pub bases: Vec<u64>,
     pub chunks: Vec<C>,
 }
 
@@ -27,10 +29,12 @@ fn page_out<H: Host>(block: &Block<H>) -> Option<PageOut<H::Chunk>> {
         MISSING => (LOST, 0, 0, 0),
         chunk => (entry.timestamp, entry.offset, entry.len, chunk),
     };
+    let base = |entry: &Entry| block.first_base + u64::from(entry.base);
     Some(PageOut {
         first_pos: block.first_pos,
         first_id: block.first_id,
         messages: content.entries.iter().map(message).collect(),
+        bases: content.entries.iter().map(base).collect(),
         chunks: content.chunks.clone(),
     })
 }
@@ -40,6 +44,8 @@ pub struct Paged<C> {
     pub chunk: C,
     /// (timestamp, offset, length).
     pub messages: Vec<(i64, u32, u32)>,
+    /// As it was paged out.
+    pub bases: Vec<u64>,
 }
 
 impl<H: Host> Topic<H> {
@@ -62,10 +68,10 @@ impl<H: Host> Topic<H> {
     /// The next block that may leave memory: closed, unpaged, and not about to be read.
     pub fn next_page_out(&mut self) -> Option<PageOut<H::Chunk>> {
         let hot = self.hot_ranges();
-        for kind in [LaneKind::Fifo, LaneKind::Deferred] {
+        for kind in LaneKind::ALL {
             let hint = match kind {
                 LaneKind::Fifo => self.page_hint,
-                LaneKind::Deferred => 0,
+                LaneKind::Deferred | LaneKind::Imported => 0,
             };
             let lane = &self.lanes[kind as usize];
             let start = lane.index_from_pos(hint);
@@ -156,6 +162,7 @@ impl<H: Host> Topic<H> {
             offset: 0,
             len: 0,
             chunk: MISSING,
+            base: u32::MAX,
         };
         block.content = Some(Content {
             entries: vec![missing; block.count as usize],
@@ -202,14 +209,23 @@ impl<H: Host> Topic<H> {
         if block.content.is_some() || paged.messages.len() != block.count as usize {
             return block.content.is_some();
         }
-        let messages = paged.messages.into_iter();
+        let first_base = block.first_base;
+        let offset =
+            |base: &u64| u32::try_from(base.saturating_sub(first_base)).unwrap_or(u32::MAX);
+        let bases = paged
+            .bases
+            .iter()
+            .map(offset)
+            .chain(std::iter::repeat(u32::MAX));
+        let messages = paged.messages.into_iter().zip(bases);
         block.content = Some(Content {
             entries: messages
-                .map(|(timestamp, offset, len)| Entry {
+                .map(|((timestamp, offset, len), base)| Entry {
                     timestamp,
                     offset,
                     len,
                     chunk: if timestamp == LOST { MISSING } else { 0 },
+                    base,
                 })
                 .collect(),
             chunks: vec![paged.chunk],

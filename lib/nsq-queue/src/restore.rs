@@ -25,6 +25,7 @@ impl<H: Host> Topic<H> {
         topic.next_channel_number = image.next_channel_number;
         topic.distributed = image.distributed;
         topic.held = image.held;
+        topic.rebased = image.rebased;
         topic.message_count = image.message_count;
         topic.message_bytes = image.message_bytes;
         topic.distributed_count = image.distributed_count;
@@ -37,6 +38,8 @@ impl<H: Host> Topic<H> {
                     first_pos: block.first_pos,
                     count: block.count,
                     bytes: block.bytes,
+                    first_base: block.first_base,
+                    last_base: block.last_base,
                     live: 0,
                     content: None,
                     page: block.page,
@@ -64,15 +67,14 @@ impl<H: Host> Topic<H> {
     }
 
     /// Who waits for each block, counted anew; blocks nobody waits for go.
-    fn count_live(&mut self) {
-        let [fifo, deferred] = &mut self.lanes;
+    pub(crate) fn count_live(&mut self) {
         let overlap = |block: &Block<H>, from: u64, to: u64| {
             block
                 .end_pos()
                 .min(to)
                 .saturating_sub(block.first_pos.max(from))
         };
-        for block in &mut fifo.blocks {
+        for block in &mut self.lanes[0].blocks {
             block.live = overlap(block, self.distributed, u64::MAX);
             for channel in self.channels.iter().flatten() {
                 block.live += overlap(block, channel.cursor, self.distributed);
@@ -81,10 +83,7 @@ impl<H: Host> Topic<H> {
         let exceptions = self.channels.iter().flatten();
         let exceptions = exceptions.flat_map(|channel| channel.restoring.keys());
         for &pos in exceptions.chain(self.held.iter().map(|held| &held.1)) {
-            let lane = match LaneKind::of(pos) {
-                LaneKind::Fifo => &mut *fifo,
-                LaneKind::Deferred => &mut *deferred,
-            };
+            let lane = &mut self.lanes[LaneKind::of(pos) as usize];
             if let Some(at) = lane.index_of_pos(pos) {
                 lane.blocks[at].live += 1;
             }
@@ -92,19 +91,32 @@ impl<H: Host> Topic<H> {
         for lane in &mut self.lanes {
             for block in lane.blocks.iter_mut().filter(|block| block.live == 0) {
                 lane.released.extend(block.page.take());
+                if block.content.take().is_some() {
+                    lane.resident_bytes -= block.bytes.min(lane.resident_bytes);
+                    lane.resident_messages -= u64::from(block.count);
+                }
             }
             lane.blocks.retain(|block| block.live > 0);
+            lane.index_ids();
         }
     }
 
     /// A publish record from before the image: fills the blocks that wait for its bodies.
     pub fn refill(&mut self, run: &Run<'_, H::Chunk>) {
         for (id, entry) in run.entries() {
-            self.refill_one(id, entry, run.chunk);
+            self.refill_one(id, entry, run.base, run.chunk);
         }
     }
 
-    fn refill_one(&mut self, id: u64, entry: Entry, chunk: &H::Chunk) {
+    /// As [`Topic::refill`], for one imported message, whose body begins at `bodies_at`.
+    pub fn refill_import(&mut self, run: &Run<'_, H::Chunk>) {
+        for (id, entry) in run.entries().take(1) {
+            let offset = run.bodies_at;
+            self.refill_one(id, Entry { offset, ..entry }, run.base, run.chunk);
+        }
+    }
+
+    fn refill_one(&mut self, id: u64, entry: Entry, base: u64, chunk: &H::Chunk) {
         for lane in &mut self.lanes {
             let Some(pos) = lane.pos_of_id(id) else {
                 continue;
@@ -117,6 +129,7 @@ impl<H: Host> Topic<H> {
                 return;
             }
             let index = (pos - block.first_pos) as usize;
+            let block_base = block.base_offset(base);
             let content = block.content.get_or_insert_with(|| {
                 lane.resident_bytes += block.bytes;
                 lane.resident_messages += u64::from(block.count);
@@ -125,12 +138,19 @@ impl<H: Host> Topic<H> {
                     chunks: Vec::new(),
                 }
             });
+            if content.entries.len() > index {
+                return; // an import of a message that is here: the body is the same
+            }
             if content.chunks.last().is_none_or(|last| last != chunk) {
                 content.chunks.push(chunk.clone());
             }
             let chunk = content.chunks.len() as u32 - 1;
             pad(&mut content.entries, index);
-            content.entries.push(Entry { chunk, ..entry });
+            content.entries.push(Entry {
+                chunk,
+                base: block_base,
+                ..entry
+            });
             return;
         }
     }
@@ -151,9 +171,7 @@ impl<H: Host> Topic<H> {
 
     pub fn replay_finish(&mut self, channel: u32, first_id: u64, count: u64) {
         for id in first_id..first_id.saturating_add(count) {
-            let pos = self.lanes[0]
-                .pos_of_id(id)
-                .or_else(|| self.lanes[1].pos_of_id(id));
+            let pos = self.pos_of_id(id);
             let Some(pos) = pos else { continue };
             let distributed = self.distributed;
             let Some(channel) = self.channel_mut(channel) else {
@@ -175,9 +193,7 @@ impl<H: Host> Topic<H> {
 
     pub fn replay_requeue(&mut self, channel: u32, item: Requeued) {
         let id = item.id;
-        let pos = self.lanes[0]
-            .pos_of_id(id)
-            .or_else(|| self.lanes[1].pos_of_id(id));
+        let pos = self.pos_of_id(id);
         let distributed = self.distributed;
         let (Some(pos), Some(channel)) = (pos, self.channel_mut(channel)) else {
             return;
@@ -253,7 +269,7 @@ impl<H: Host> Topic<H> {
 
 impl Channel {
     /// Everything from the cursor up to `end` was delivered once and is not known as finished.
-    fn deliver_until(&mut self, end: u64) {
+    pub(crate) fn deliver_until(&mut self, end: u64) {
         for pos in self.cursor..end {
             self.restoring.insert(pos, (1, 0));
         }
@@ -268,6 +284,7 @@ fn pad(entries: &mut Vec<Entry>, len: usize) {
         offset: 0,
         len: 0,
         chunk: MISSING,
+        base: u32::MAX,
     };
     if entries.len() < len {
         entries.resize(len, missing);

@@ -133,14 +133,17 @@ impl<H: Host> Topic<H> {
         }
     }
 
+    /// Where the message is, if it is still here.
+    pub(crate) fn pos_of_id(&self, id: u64) -> Option<u64> {
+        self.lanes.iter().find_map(|lane| lane.pos_of_id(id))
+    }
+
     fn locate(&self, consumer: ConsumerId, id: u64) -> Result<(usize, u64), SettleError> {
         let index = self
             .consumers
             .get(consumer)
             .map(|consumer| consumer.channel);
-        let pos = self.lanes[0]
-            .pos_of_id(id)
-            .or_else(|| self.lanes[1].pos_of_id(id));
+        let pos = self.pos_of_id(id);
         let (Some(index), Some(pos)) = (index, pos) else {
             return Err(SettleError::NotInFlight);
         };

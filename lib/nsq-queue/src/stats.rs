@@ -67,7 +67,9 @@ impl<H: Host> Topic<H> {
         ChannelStats {
             name: channel.name.clone(),
             paused: channel.paused,
-            depth: self.distributed - channel.cursor + channel.requeued.len() as u64,
+            depth: self.distributed - channel.cursor
+                + channel.requeued.len() as u64
+                + channel.stray.len() as u64,
             backend_depth: self.on_disk(channel.cursor, self.distributed),
             in_flight_count: channel.in_flight.len() as u64,
             deferred_count: channel.deferred.len() as u64,

@@ -16,8 +16,8 @@ pub struct Topic<H: Host> {
     /// Not yet begun: it is being found out which channels it has elsewhere.
     pub(crate) hold: bool,
     pub(crate) options: TopicOptions,
-    pub(crate) lanes: [Lane<H>; 2],
-    pub(crate) visible: [Visible; 2],
+    pub(crate) lanes: [Lane<H>; 3],
+    pub(crate) visible: [Visible; 3],
     /// FIFO positions below this have gone to the channels.
     pub(crate) distributed: u64,
     /// Deferred messages that no channel has got yet: (due, position).
@@ -44,6 +44,10 @@ pub struct Topic<H: Host> {
     pub(crate) lost_count: u64,
     /// Records are being replayed.
     pub(crate) restoring: bool,
+    /// Nothing is delivered: somebody else may own these messages.
+    pub(crate) held_back: bool,
+    /// Messages that were imported though they are here: their bases moved up.
+    pub(crate) rebased: crate::bases::Rebased,
 }
 
 #[derive(Debug, Clone)]
@@ -67,7 +71,7 @@ pub(crate) struct Visible {
 
 impl Visible {
     /// Messages below `pos` may go out once the journal is committed through `at`.
-    fn note(&mut self, pos: u64, at: u64, committed: u64) {
+    pub(crate) fn note(&mut self, pos: u64, at: u64, committed: u64) {
         self.advance(committed);
         if at <= committed && self.marks.is_empty() {
             self.below = pos;
@@ -122,6 +126,8 @@ pub struct Run<'a, C> {
     pub bodies_at: u32,
     /// (anything, length) of each body.
     pub bodies: &'a [(u32, u32)],
+    /// Journal position behind the record of these messages; 0 without a journal.
+    pub base: u64,
     /// Journal position that must be committed before delivery, 0 = none.
     pub kept_at: u64,
     /// Journal position that is committed now.
@@ -138,6 +144,7 @@ impl<C> Run<'_, C> {
                 offset: offset + 4,
                 len,
                 chunk: 0,
+                base: 0,
             };
             offset += 4 + len;
             entry
@@ -154,8 +161,8 @@ pub enum SubscribeError {
 
 impl<H: Host> Topic<H> {
     pub fn new(name: &str, number: u32, options: TopicOptions) -> Self {
-        let lanes = [Lane::new(LaneKind::Fifo), Lane::new(LaneKind::Deferred)];
-        let visible = [Visible::default(), Visible::default()];
+        let lanes = LaneKind::ALL.map(Lane::new);
+        let visible = Default::default();
         Self {
             name: name.to_owned(),
             number,
@@ -182,6 +189,8 @@ impl<H: Host> Topic<H> {
             distributed_count: 0,
             lost_count: 0,
             restoring: false,
+            held_back: false,
+            rebased: Default::default(),
         }
     }
 
@@ -203,7 +212,7 @@ impl<H: Host> Topic<H> {
         let lane = &mut self.lanes[kind as usize];
         let from = lane.next_pos;
         for (id, entry) in run.entries() {
-            lane.append(id, entry, run.chunk, holders);
+            lane.append(id, entry, run.base, run.chunk, holders);
             self.message_bytes += u64::from(entry.len);
         }
         let to = lane.next_pos;
@@ -216,11 +225,11 @@ impl<H: Host> Topic<H> {
                 self.wake_parked(effects);
             }
             LaneKind::Fifo => {}
-            LaneKind::Deferred if self.distributes() => {
+            LaneKind::Deferred | LaneKind::Imported if self.distributes() => {
                 self.distributed_count += to - from;
                 (from..to).for_each(|pos| self.defer_everywhere(run.due, pos));
             }
-            LaneKind::Deferred => self.held.extend((from..to).map(|pos| (run.due, pos))),
+            _ => self.held.extend((from..to).map(|pos| (run.due, pos))),
         }
         self.drop_overflow();
     }
@@ -241,7 +250,7 @@ impl<H: Host> Topic<H> {
         self.distributed = to;
         self.distributed_count += to - from;
         for (due, pos) in std::mem::take(&mut self.held) {
-            self.lanes[LaneKind::Deferred as usize].distribute(pos, pos + 1, holders);
+            self.lanes[LaneKind::of(pos) as usize].distribute(pos, pos + 1, holders);
             self.distributed_count += 1;
             self.defer_everywhere(due, pos);
         }
@@ -249,7 +258,7 @@ impl<H: Host> Topic<H> {
         self.drop_overflow();
     }
 
-    fn defer_everywhere(&mut self, due: i64, pos: u64) {
+    pub(crate) fn defer_everywhere(&mut self, due: i64, pos: u64) {
         let attempts = 0;
         for index in 0..self.channels.len() {
             let Some(channel) = self.channels[index].as_mut() else {
@@ -267,7 +276,7 @@ impl<H: Host> Topic<H> {
     }
 
     /// Ephemeral queues are bounded: the oldest of what is too much goes.
-    fn drop_overflow(&mut self) {
+    pub(crate) fn drop_overflow(&mut self) {
         let limit = self.options.mem_queue_size;
         let end = self.lanes[LaneKind::Fifo as usize].next_pos;
         if self.ephemeral && end - self.distributed > limit {
@@ -286,15 +295,14 @@ impl<H: Host> Topic<H> {
     /// Drops what no channel has got yet; the channels keep theirs, as in NSQ.
     pub fn empty(&mut self) {
         self.skip_undistributed(self.lanes[LaneKind::Fifo as usize].next_pos);
-        let deferred = &mut self.lanes[LaneKind::Deferred as usize];
         for (_, pos) in self.held.drain(..) {
-            deferred.settle(pos);
+            self.lanes[LaneKind::of(pos) as usize].settle(pos);
         }
     }
 
     /// No channel gets what lies between `distributed` and `to`. A cursor cannot run over such a
     /// hole, so what a channel has before it becomes an exception.
-    fn skip_undistributed(&mut self, to: u64) {
+    pub(crate) fn skip_undistributed(&mut self, to: u64) {
         let from = std::mem::replace(&mut self.distributed, to);
         if from == to {
             return;
@@ -326,12 +334,11 @@ impl<H: Host> Topic<H> {
 
     /// Pages of finished blocks: the host may forget them.
     pub fn take_released(&mut self) -> Vec<H::Page> {
-        let [fifo, deferred] = &mut self.lanes;
-        if fifo.released.is_empty() && deferred.released.is_empty() {
-            return Vec::new();
-        }
-        let mut pages = std::mem::take(&mut fifo.released);
-        pages.append(&mut deferred.released);
+        let [fifo, others @ ..] = &mut self.lanes;
+        let mut pages = std::mem::take(&mut fifo.released); // an empty one costs nothing
+        others
+            .iter_mut()
+            .for_each(|lane| pages.append(&mut lane.released));
         pages
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use nsq_queue::{
-    ConsumerId, ConsumerSpec, Effects, Host, PageOut, Paged, Pulled, Requeued, Run, Topic,
+    ConsumerId, ConsumerSpec, Effects, Host, Import, PageOut, Paged, Pulled, Requeued, Run, Topic,
     TopicImage, TopicOptions,
 };
 use proptest::prelude::*;
@@ -29,6 +29,8 @@ impl Host for Test {
 #[derive(Clone)]
 enum Record {
     Publish(u64, Vec<Vec<u8>>, i64, Chunk),
+    /// Id, body, due, channels that are done with it, held.
+    Import(u64, Chunk, i64, Vec<u32>, bool),
     Channel(String, u32),
     DeleteChannel(u32),
     EmptyChannel(u32),
@@ -41,8 +43,22 @@ enum Record {
 
 #[derive(Debug, Clone)]
 enum Op {
-    Publish { count: usize, delay: bool },
-    Pull { channel: usize, bytes: usize },
+    Publish {
+        count: usize,
+        delay: bool,
+    },
+    Pull {
+        channel: usize,
+        bytes: usize,
+    },
+    /// One that is new, or one that is here; the number picks which, and who is done with it.
+    Import {
+        new: bool,
+        n: usize,
+        delay: bool,
+    },
+    /// Heard of from elsewhere.
+    Known(usize),
     Finish(usize),
     Requeue(usize, bool),
     Time(i64),
@@ -114,6 +130,8 @@ impl Rig {
         match *op {
             Op::Publish { count, delay } => self.publish(count, delay),
             Op::Pull { channel, bytes } => self.pull(CHANNELS[channel], bytes),
+            Op::Import { new, n, delay } => self.import(new, n, delay),
+            Op::Known(n) => self.known(n),
             Op::Finish(n) => self.finish(n),
             Op::Requeue(n, delay) => self.requeue(n, delay),
             Op::Time(ahead) => {
@@ -190,6 +208,80 @@ impl Rig {
         self.distribute();
     }
 
+    fn import(&mut self, new: bool, n: usize, delay: bool) {
+        let here: Vec<u64> = self.pending.values().flatten().copied().collect();
+        let due = if delay { self.now + 300 } else { 0 };
+        let (id, finished) = match here.get(n % here.len().max(1)) {
+            // Who waits for it where it comes from waits for it here.
+            Some(&id) if !new => (id, Vec::new()),
+            _ => {
+                let id = (1 << 60) + (n as u64 % 1000);
+                if self.bodies.contains_key(&id) {
+                    return;
+                }
+                let channels = self
+                    .topic
+                    .channels()
+                    .filter(|channel| n >> (10 + channel.number % 8) & 1 > 0);
+                (id, channels.map(|channel| channel.number).collect())
+            }
+        };
+        let held = n >> 20 & 1 > 0;
+        let body = format!("body-{id}").into_bytes();
+        let record = Record::Import(
+            id,
+            Chunk(Arc::new(body.clone())),
+            due,
+            finished.clone(),
+            held,
+        );
+        let was_held = self.held.contains(&id);
+        let is_new = import(&mut self.topic, &record, self.now);
+        self.after.push(record);
+        if !is_new {
+            return;
+        }
+        assert!(!was_held && !here.contains(&id), "it was here");
+        self.bodies.insert(id, body);
+        if held && (self.topic.paused || self.pending.is_empty()) {
+            self.held.insert(id);
+            return;
+        }
+        for channel in self
+            .topic
+            .channels()
+            .filter(|channel| !finished.contains(&channel.number))
+        {
+            self.pending
+                .get_mut(channel.name.as_str())
+                .unwrap()
+                .insert(id);
+        }
+    }
+
+    fn known(&mut self, n: usize) {
+        let pending = self
+            .pending
+            .iter()
+            .flat_map(|(&name, ids)| ids.iter().map(move |&id| (name, id)));
+        let pending: Vec<(&'static str, u64)> = pending.collect();
+        let Some(&(name, id)) = pending.get(n % pending.len().max(1)) else {
+            return;
+        };
+        let finished = self
+            .topic
+            .finish_known(name, id, 1, &mut Effects::default());
+        assert_eq!(finished, 1, "{id} was waiting for {name}");
+        assert_eq!(
+            self.topic
+                .finish_known(name, id, 1, &mut Effects::default()),
+            0
+        );
+        self.in_flight.retain(|held| *held != (name, id));
+        self.pending.get_mut(name).unwrap().remove(&id);
+        self.unlogged.push((name, id));
+    }
+
     fn consumer(&mut self, name: &'static str) -> Option<ConsumerId> {
         self.topic.channel(name)?;
         if let Some(&id) = self.consumers.get(name) {
@@ -257,7 +349,15 @@ impl Rig {
             memory.extend_from_slice(body);
         }
         let chunk = Chunk(Arc::new(memory));
-        self.topic.page_in(pos, Paged { chunk, messages });
+        let bases = Vec::new();
+        self.topic.page_in(
+            pos,
+            Paged {
+                chunk,
+                messages,
+                bases,
+            },
+        );
     }
 
     fn page_out(&mut self) {
@@ -356,6 +456,14 @@ impl Rig {
             Some(image) => {
                 let mut topic = Topic::from_image(image, options());
                 for record in &self.before {
+                    if let Record::Import(id, chunk, due, ..) = record {
+                        let lengths = [(0, chunk.0.len() as u32)];
+                        let refilled = Run {
+                            bodies_at: 0,
+                            ..run(*id, &lengths, *due, chunk)
+                        };
+                        topic.refill_import(&refilled);
+                    }
                     if let Record::Publish(first_id, bodies, due, chunk) = record {
                         let lengths = lengths(bodies);
                         topic.refill(&run(*first_id, &lengths, *due, chunk));
@@ -449,6 +557,7 @@ fn run<'a>(first_id: u64, bodies: &'a [(u32, u32)], due: i64, chunk: &'a Chunk) 
         chunk,
         bodies_at: 5,
         bodies,
+        base: 0,
         kept_at: 0,
         committed: 0,
     }
@@ -464,9 +573,31 @@ fn publish(topic: &mut Topic<Test>, record: &Record, _now: i64) {
     }
 }
 
+fn import(topic: &mut Topic<Test>, record: &Record, now: i64) -> bool {
+    let Record::Import(id, chunk, due, finished, held) = record else {
+        return false;
+    };
+    let import = Import {
+        id: *id,
+        timestamp: 7,
+        attempts: 0,
+        due: *due,
+        held: *held,
+        finished,
+        chunk,
+        offset: 0,
+        len: chunk.0.len() as u32,
+        base: 0,
+        kept_at: 0,
+        committed: 0,
+    };
+    topic.import(&import, now, &mut Effects::default())
+}
+
 fn replay(topic: &mut Topic<Test>, record: &Record) {
     match record {
         Record::Publish(..) => publish(topic, record, 0),
+        Record::Import(..) => drop(import(topic, record, 0)),
         Record::Channel(name, number) => topic.replay_channel(name, *number),
         Record::DeleteChannel(number) => topic.replay_delete_channel(*number),
         Record::EmptyChannel(number) => topic.replay_empty_channel(*number),
@@ -485,6 +616,9 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(count, delay)| Op::Publish { count, delay }),
         8 => (channel.clone(), 50..2000usize).prop_map(|(channel, bytes)| Op::Pull { channel, bytes }),
         12 => any::<usize>().prop_map(Op::Finish),
+        4 => (prop::bool::weighted(0.8), any::<usize>(), any::<bool>())
+            .prop_map(|(new, n, delay)| Op::Import { new, n, delay }),
+        3 => any::<usize>().prop_map(Op::Known),
         3 => (any::<usize>(), any::<bool>()).prop_map(|(n, delay)| Op::Requeue(n, delay)),
         2 => prop_oneof![1..100i64, Just(TIMEOUT + 100)].prop_map(Op::Time),
         2 => channel.clone().prop_map(Op::Channel),

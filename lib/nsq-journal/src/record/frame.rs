@@ -74,18 +74,22 @@ impl Header {
 /// Reads the header of a record that was written at `lsn` by a run with this seed, if it is one.
 pub(crate) fn parse(seed: Seed, lsn: Lsn, bytes: &[u8]) -> Option<Header> {
     let header = bytes.first_chunk::<HEADER>()?;
+    let found = read(bytes)?;
+    let word = |at: usize| {
+        u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    };
+    (word(12) == seed.sum(lsn, &header[..12])).then_some(found)
+}
+
+/// Reads a header whose sum was checked before.
+pub(crate) fn read(bytes: &[u8]) -> Option<Header> {
+    let header = bytes.first_chunk::<HEADER>()?;
     let word = |at: usize| {
         u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
     };
     let code = header[4];
-    if code == 0
-        || code > CODE_MAX
-        || header[5..8] != [0; 3]
-        || word(12) != seed.sum(lsn, &header[..12])
-    {
-        return None;
-    }
-    Some(Header {
+    let known = (1..=CODE_MAX).contains(&code) && header[5..8] == [0; 3];
+    known.then(|| Header {
         code,
         len: word(0),
         payload_crc: word(8),

@@ -6,10 +6,12 @@
 pub(crate) mod frame;
 mod list;
 mod payload;
+pub(crate) mod slice;
 pub(crate) mod wire;
 
 pub use list::{IdRange, Item, List, Requeued};
-pub(crate) use payload::{PUBLISH_CODE, PUBLISH_FIXED, put_publish_fixed};
+pub(crate) use payload::{FINAL_CODES, PUBLISH_CODE, PUBLISH_FIXED, put_publish_fixed};
+pub use slice::{SliceRecord, check_slice, slice_records};
 
 use crate::Lsn;
 
@@ -87,13 +89,15 @@ pub enum Record<'a> {
         channel: u32,
         paused: bool,
     },
-    /// A message taken over from elsewhere, identity kept; `finished` are the channels already done with it.
+    /// A message taken over from elsewhere, identity kept; `finished` are the channels already done with it. `held`: no
+    /// channel has got it yet.
     Import {
         topic: u32,
         id: u64,
         timestamp: i64,
         attempts: u16,
         due: i64,
+        held: bool,
         finished: List<'a, u32>,
         body: &'a [u8],
     },
@@ -113,6 +117,27 @@ pub enum Record<'a> {
     },
     /// The state up to this position is in a checkpoint.
     CheckpointMark { lsn: Lsn },
+    /// What the peer's journal has in `[from, to)` of one run, but for its own mirror: a slice (see [`slice_records`]).
+    /// `at`: offset of the slice in the chunk that holds this record; 0 when encoding.
+    Mirror {
+        run: u64,
+        from: Lsn,
+        to: Lsn,
+        slice: &'a [u8],
+        at: u32,
+    },
+    /// The mirror is one of this incarnation's journal and goes on at `position`. Another's is dropped. `whole`: nothing
+    /// that is unfinished there lies before.
+    MirrorFrom {
+        incarnation: u64,
+        position: Position,
+        whole: bool,
+        node: &'a str,
+    },
+    /// The peer has lost what came after this position: it is taken out of the mirror.
+    MirrorCut { position: Position },
+    /// Every unfinished message was imported again since this position: nothing before it is needed.
+    Listed { from: Lsn },
 }
 
 /// The bodies of a stored publish record: for each a `u32` length, little-endian, and its bytes.

@@ -23,6 +23,10 @@ mod code {
     pub const ADOPT: u8 = 16;
     pub const ADOPTED: u8 = 17;
     pub const CHECKPOINT_MARK: u8 = 18;
+    pub const MIRROR: u8 = 19;
+    pub const MIRROR_FROM: u8 = 20;
+    pub const MIRROR_CUT: u8 = 21;
+    pub const LISTED: u8 = 22;
 }
 
 /// Bytes before the bodies of a publish record.
@@ -30,7 +34,20 @@ pub(crate) const PUBLISH_FIXED: usize = 4 + 4 + 8 + 8 + 8;
 
 /// Published records are encoded where they are staged.
 pub(crate) const PUBLISH_CODE: u8 = code::PUBLISH;
-pub(crate) const CODE_MAX: u8 = code::CHECKPOINT_MARK;
+pub(crate) const CODE_MAX: u8 = code::LISTED;
+/// Bytes before the frames of a mirror record.
+pub(crate) const MIRROR_FIXED: usize = 8 + 8 + 8;
+/// Records about the mirror of the peer, which it is not sent.
+pub(crate) const MIRROR_CODES: [u8; 3] = [code::MIRROR, code::MIRROR_FROM, code::MIRROR_CUT];
+/// Records whose effect on a mirror cannot be undone: they go out only once they are durable.
+pub(crate) const FINAL_CODES: [u8; 6] = [
+    code::TOPIC_DELETE,
+    code::TOPIC_EMPTY,
+    code::CHANNEL_DELETE,
+    code::CHANNEL_EMPTY,
+    code::RELEASE,
+    code::LISTED,
+];
 
 /// The fields before the bodies of a publish record.
 pub(crate) fn put_publish_fixed(
@@ -97,6 +114,10 @@ impl<'a> Record<'a> {
             Record::Adopt { .. } => code::ADOPT,
             Record::Adopted { .. } => code::ADOPTED,
             Record::CheckpointMark { .. } => code::CHECKPOINT_MARK,
+            Record::Mirror { .. } => code::MIRROR,
+            Record::MirrorFrom { .. } => code::MIRROR_FROM,
+            Record::MirrorCut { .. } => code::MIRROR_CUT,
+            Record::Listed { .. } => code::LISTED,
         }
     }
 
@@ -152,6 +173,7 @@ impl<'a> Record<'a> {
                 timestamp,
                 attempts,
                 due,
+                held,
                 ref finished,
                 body,
             } => {
@@ -160,6 +182,7 @@ impl<'a> Record<'a> {
                 put_i64(out, timestamp);
                 put_u16(out, attempts);
                 put_i64(out, due);
+                put_u8(out, u8::from(held));
                 put_u32(out, finished.len() as u32);
                 put_list(out, finished);
                 out.extend_from_slice(body);
@@ -247,6 +270,31 @@ impl<'a> Record<'a> {
                 put_position(out, position);
             }
             Record::CheckpointMark { lsn } => put_u64(out, lsn),
+            Record::Mirror {
+                run,
+                from,
+                to,
+                slice,
+                ..
+            } => {
+                put_u64(out, run);
+                put_u64(out, from);
+                put_u64(out, to);
+                out.extend_from_slice(slice);
+            }
+            Record::MirrorFrom {
+                incarnation,
+                position,
+                whole,
+                node,
+            } => {
+                put_u64(out, incarnation);
+                put_position(out, position);
+                put_u8(out, u8::from(whole));
+                out.extend_from_slice(node.as_bytes());
+            }
+            Record::MirrorCut { position } => put_position(out, position),
+            Record::Listed { from } => put_u64(out, from),
             // All others were written above; the test with one of each kind fails for one that was forgotten.
             _ => {}
         }
@@ -274,6 +322,13 @@ impl<'a> Record<'a> {
                 items: list(from.rest())?,
             },
             code::IMPORT => decode_import(&mut from)?,
+            code::MIRROR => Record::Mirror {
+                run: from.u64()?,
+                from: from.u64()?,
+                to: from.u64()?,
+                slice: from.rest(),
+                at: at + MIRROR_FIXED as u32,
+            },
             _ => decode_small(code, &mut from)?,
         };
         from.is_done().then_some(record)
@@ -304,7 +359,8 @@ fn decode_publish<'a>(from: &mut Fields<'a>, at: u32) -> Option<Record<'a>> {
 
 fn decode_import<'a>(from: &mut Fields<'a>) -> Option<Record<'a>> {
     let (topic, id, timestamp) = (from.u32()?, from.u64()?, from.i64()?);
-    let (attempts, due, channels) = (from.u16()?, from.i64()?, from.u32()?);
+    let (attempts, due, held) = (from.u16()?, from.i64()?, from.flag()?);
+    let channels = from.u32()?;
     let finished = list(from.bytes((channels as usize).checked_mul(4)?)?)?;
     Some(Record::Import {
         topic,
@@ -312,6 +368,7 @@ fn decode_import<'a>(from: &mut Fields<'a>) -> Option<Record<'a>> {
         timestamp,
         attempts,
         due,
+        held,
         finished,
         body: from.rest(),
     })
@@ -374,6 +431,16 @@ fn decode_small<'a>(code: u8, from: &mut Fields<'a>) -> Option<Record<'a>> {
             position: position(from)?,
         },
         code::CHECKPOINT_MARK => Record::CheckpointMark { lsn: from.u64()? },
+        code::MIRROR_FROM => Record::MirrorFrom {
+            incarnation: from.u64()?,
+            position: position(from)?,
+            whole: from.flag()?,
+            node: from.text()?,
+        },
+        code::MIRROR_CUT => Record::MirrorCut {
+            position: position(from)?,
+        },
+        code::LISTED => Record::Listed { from: from.u64()? },
         _ => return None,
     })
 }

@@ -6,7 +6,7 @@ mod replay;
 mod scan;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -130,6 +130,8 @@ pub(crate) fn open(
         chores: Condvar::new(),
         space: Space::default(),
         poison: Poison::default(),
+        watchers: Mutex::default(),
+        watched: AtomicBool::new(false),
         tail: AtomicU64::new(end),
         written: AtomicU64::new(end),
         durable: AtomicU64::new(end),

@@ -50,7 +50,7 @@ pub(super) fn encode<'a>(
     put_u32(&mut out, 0);
     for entry in block.entries {
         put_i64(&mut out, entry.timestamp);
-        put_i64(&mut out, entry.due);
+        put_u64(&mut out, entry.base);
         put_u32(&mut out, entry.len);
     }
     let mut entries = block.entries.iter();
@@ -114,7 +114,7 @@ pub(super) fn decode(place: &SpillRef, chunk: &Arc<Chunk>) -> Option<LoadedBlock
     for _ in 0..count {
         let entry = SpillEntry {
             timestamp: from.i64()?,
-            due: from.i64()?,
+            base: from.u64()?,
             len: from.u32()?,
         };
         offsets.push(at);

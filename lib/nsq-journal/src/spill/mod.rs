@@ -42,8 +42,8 @@ impl Default for SpillOptions {
 pub struct SpillEntry {
     /// When it was published.
     pub timestamp: i64,
-    /// When it is due; 0 = at once.
-    pub due: i64,
+    /// Position in the journal behind the record it came with.
+    pub base: u64,
     /// Bytes of its body.
     pub len: u32,
 }

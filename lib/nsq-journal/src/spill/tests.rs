@@ -20,7 +20,7 @@ fn write(
         .iter()
         .map(|body| SpillEntry {
             timestamp: 5,
-            due: -7,
+            base: 7,
             len: body.len() as u32,
         })
         .collect();
@@ -62,8 +62,8 @@ fn blocks_are_read_back_as_they_were_written() {
         let loaded = spill.read_block(place).unwrap();
         assert_eq!((loaded.first_id, loaded.first_pos), (n * 10, n * 10 + 1));
         assert_eq!(
-            (loaded.entries[0].timestamp, loaded.entries[2].due),
-            (5, -7)
+            (loaded.entries[0].timestamp, loaded.entries[2].base),
+            (5, 7)
         );
         assert_eq!(
             bodies(&loaded),
@@ -73,7 +73,7 @@ fn blocks_are_read_back_as_they_were_written() {
     assert!(files(&disk, 0) > 1);
     let two = SpillEntry {
         timestamp: 0,
-        due: 0,
+        base: 0,
         len: 2,
     };
     for given in [&[b"x" as &[u8]][..], &[], &[b"xy", b"z"]] {

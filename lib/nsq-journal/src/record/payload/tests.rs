@@ -85,13 +85,14 @@ fn records_of_messages_keep_code_and_layout() {
     );
     check(
         14,
-        46,
+        47,
         Record::Import {
             topic,
             id,
             timestamp,
             attempts,
             due,
+            held: true,
             finished,
             body,
         },
@@ -172,7 +173,31 @@ fn records_of_positions_keep_code_and_layout() {
         },
     );
     check(18, 8, Record::CheckpointMark { lsn });
-    assert_eq!(CODE_MAX, 18);
+    let (node, whole, slice) = ("b", true, &b"slice"[..]);
+    check(
+        19,
+        29,
+        Record::Mirror {
+            run,
+            from: lsn,
+            to: 9,
+            slice,
+            at: MIRROR_FIXED as u32,
+        },
+    );
+    check(
+        20,
+        26,
+        Record::MirrorFrom {
+            incarnation,
+            position,
+            whole,
+            node,
+        },
+    );
+    check(21, 16, Record::MirrorCut { position });
+    check(22, 8, Record::Listed { from: lsn });
+    assert_eq!(CODE_MAX, 22);
 }
 
 #[test]

@@ -1,0 +1,126 @@
+//! Which messages have a newer base than the record they came with.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Positions whose base moved up when they were imported again, as ranges. A range knows the bases
+/// of its first and its last message only.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebased {
+    ranges: BTreeMap<u64, Range>,
+}
+
+/// Bases further apart are of different imports.
+const NEAR: u64 = 1 << 20;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Range {
+    end: u64,
+    first_base: u64,
+    last_base: u64,
+}
+
+impl Rebased {
+    /// The message at `pos` was imported by the record before `base`.
+    pub(crate) fn note(&mut self, pos: u64, base: u64) {
+        // What it was before is where a cut may lead back to.
+        let first_base = self.take_out(pos).unwrap_or(base);
+        if let Some((_, range)) = self.ranges.range_mut(..pos).next_back()
+            && range.end == pos
+            && (range.last_base..range.last_base + NEAR).contains(&base)
+        {
+            range.end = pos + 1;
+            range.first_base = range.first_base.min(first_base);
+            range.last_base = base;
+            return;
+        }
+        let range = Range {
+            end: pos + 1,
+            first_base,
+            last_base: base,
+        };
+        self.ranges.insert(pos, range);
+    }
+
+    /// Its first base, if the position was in a range.
+    fn take_out(&mut self, pos: u64) -> Option<u64> {
+        let (&start, &range) = self.ranges.range(..=pos).next_back()?;
+        if range.end <= pos {
+            return None;
+        }
+        self.ranges.remove(&start);
+        if start < pos {
+            self.ranges.insert(start, Range { end: pos, ..range });
+        }
+        if pos + 1 < range.end {
+            self.ranges.insert(pos + 1, range);
+        }
+        Some(range.first_base)
+    }
+
+    /// The base of the message at `pos`, not below what it is; `None`: it did not move.
+    pub(crate) fn of(&self, pos: u64) -> Option<u64> {
+        let (_, range) = self.ranges.range(..=pos).next_back()?;
+        (pos < range.end).then_some(range.last_base)
+    }
+
+    /// Ranges within `from..to` whose bases are above `base`.
+    pub(crate) fn above(&self, base: u64, from: u64, to: u64) -> impl Iterator<Item = (u64, u64)> {
+        let start = self.ranges.range(..=from).next_back();
+        let start = start.map_or(from, |(&start, _)| start);
+        let ranges = self.ranges.range(start..to.max(start));
+        let ranges = ranges.filter(move |(_, range)| range.last_base > base);
+        let clipped = ranges.map(move |(&start, range)| (start.max(from), range.end.min(to)));
+        clipped.filter(|(start, end)| start < end)
+    }
+
+    /// Takes back what came after `base`. False: for some ranges that cannot be told.
+    pub(crate) fn cut(&mut self, base: u64) -> bool {
+        self.ranges.retain(|_, range| range.first_base <= base);
+        self.ranges.values().all(|range| range.last_base <= base)
+    }
+
+    /// Forgets ranges about messages that are gone.
+    pub(crate) fn retain(&mut self, is_here: impl Fn(u64, u64) -> bool) {
+        self.ranges
+            .retain(|&start, range| is_here(start, range.end));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_grow_split_and_shrink() {
+        let mut rebased = Rebased::default();
+        for (pos, base) in [(5, 100), (6, 110), (7, 120), (20, 130)] {
+            rebased.note(pos, base);
+        }
+        assert_eq!(rebased.ranges.len(), 2);
+        assert_eq!(rebased.of(6), Some(120), "rounded up");
+        assert_eq!(
+            (rebased.of(4), rebased.of(8), rebased.of(20)),
+            (None, None, Some(130))
+        );
+        rebased.note(6, 1 << 30);
+        assert_eq!(
+            (rebased.of(5), rebased.of(6), rebased.of(7)),
+            (Some(120), Some(1 << 30), Some(120))
+        );
+        assert_eq!(
+            rebased.above(125, 0, 21).collect::<Vec<_>>(),
+            [(6, 7), (20, 21)]
+        );
+        assert_eq!(rebased.above(0, 7, 9).collect::<Vec<_>>(), [(7, 8)]);
+        assert!(
+            !rebased.clone().cut(110),
+            "which of 5..7 came before 110 is not known"
+        );
+        assert!(!rebased.cut(125), "6 had an older one");
+        assert_eq!((rebased.of(20), rebased.of(7)), (None, Some(120)));
+        rebased.retain(|start, _| start > 6);
+        assert_eq!((rebased.of(5), rebased.of(7)), (None, Some(120)));
+    }
+}
