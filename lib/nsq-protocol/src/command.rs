@@ -52,6 +52,8 @@ pub enum Command<'a> {
     },
     Touch(&'a [u8; 16]),
     Cls,
+    /// This connection becomes a link of a pair: which end nsqd is to be.
+    Pair(&'a [u8]),
     Nop,
     Pub {
         topic: &'a str,
@@ -149,6 +151,10 @@ impl Decoder {
                 Command::Cls
             }
             b"SUB" => subscribe(gate, words)?,
+            b"PAIR" => {
+                require(gate.state == State::Init, "PAIR")?;
+                Command::Pair(words.next().unwrap_or_default())
+            }
             b"IDENTIFY" => {
                 require(gate.state == State::Init, "IDENTIFY")?;
                 return self.with_body("IDENTIFY", buffer, body_at, Command::Identify);

@@ -19,6 +19,8 @@ pub struct IdentifyRequest {
     pub deflate_level: Option<i64>,
     pub sample_rate: Option<i64>,
     pub msg_timeout: Option<i64>,
+    /// It may become a link of a pair.
+    pub pair: Option<bool>,
 }
 
 /// What the server allows (its options), in milliseconds and bytes.
@@ -38,6 +40,8 @@ pub struct IdentifyLimits {
     pub snappy: bool,
     pub deflate: bool,
     pub auth_required: bool,
+    /// This node has a peer.
+    pub pair: bool,
 }
 
 /// What was agreed; also the answer's JSON, in NSQ's order of keys.
@@ -56,6 +60,9 @@ pub struct Negotiated {
     pub auth_required: bool,
     pub output_buffer_size: i64,
     pub output_buffer_timeout: i64,
+    /// Told to those only who asked.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pair: bool,
     /// 0 = no heartbeats (and then no SUB either).
     #[serde(skip)]
     pub heartbeat_ms: i64,
@@ -134,6 +141,7 @@ impl IdentifyRequest {
             auth_required: limits.auth_required,
             output_buffer_size,
             output_buffer_timeout,
+            pair: limits.pair && asks(self.pair),
             heartbeat_ms,
         })
     }
@@ -179,6 +187,7 @@ mod tests {
             snappy: true,
             deflate: true,
             auth_required: false,
+            pair: false,
         }
     }
 

@@ -10,6 +10,7 @@ mod identify;
 pub mod lookup;
 mod message_id;
 mod names;
+mod pair;
 mod parts;
 
 pub use command::{Command, Decoder, Gate, Limits, State, Step};
@@ -21,6 +22,10 @@ pub use frame::{
 pub use identify::{IdentifyLimits, IdentifyRequest, Negotiated};
 pub use message_id::{MessageId, NODE_BITS, SEQUENCE_BITS};
 pub use names::{is_ephemeral, is_valid_name};
+pub use pair::{
+    PAIR_FRAME_MAX, PAIR_HEADER, PairAdoption, PairError, PairMessage, PairMirror, PairPosition,
+    PairRole,
+};
 
 /// What a V2 client sends first.
 pub const MAGIC_V2: &[u8; 4] = b"  V2";
