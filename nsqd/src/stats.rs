@@ -190,7 +190,6 @@ fn client_stats(
         tls_negotiated_protocol: session.protocol,
         // As Go has it, which calls the question obsolete.
         tls_negotiated_protocol_is_mutual: tls.is_some(),
-        ..ClientStats::default()
     }
 }
 

@@ -41,16 +41,17 @@ impl Auth {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    pub(super) fn authenticate(&mut self, secret: &[u8]) -> Result<(), ProtocolError> {
-        let Some(auth) = &mut self.auth else {
-            return Err(ProtocolError::fatal("E_AUTH_DISABLED", "AUTH disabled"));
-        };
-        if auth.authorized.is_some() {
-            return Err(ProtocolError::invalid("AUTH already set"));
+    pub(super) fn authenticate(&mut self, secret: &[u8]) {
+        match &mut self.auth {
+            None => self.fail(ProtocolError::fatal("E_AUTH_DISABLED", "AUTH disabled")),
+            Some(auth) if auth.authorized.is_some() => {
+                self.fail(ProtocolError::invalid("AUTH already set"));
+            }
+            Some(auth) => {
+                auth.secret = String::from_utf8_lossy(secret).into_owned();
+                self.ask();
+            }
         }
-        auth.secret = String::from_utf8_lossy(secret).into_owned();
-        self.ask();
-        Ok(())
     }
 
     fn ask(&mut self) {

@@ -132,9 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Command::Auth(secret) => {
                 self.hand_over(input);
-                if let Err(error) = self.authenticate(secret) {
-                    self.fail(error);
-                }
+                self.authenticate(secret);
             }
         }
     }
