@@ -25,6 +25,7 @@ mod pager;
 mod recovery;
 mod server;
 mod stats;
+mod statsd;
 mod timers;
 
 /// The parts of a node, for simulations that drive them by hand.

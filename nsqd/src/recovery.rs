@@ -46,9 +46,12 @@ pub fn open_on(
     clock: Clock,
     housekeeping: Housekeeping,
 ) -> Result<Arc<Nsqd>, JournalError> {
+    let spill_options = SpillOptions {
+        file_bytes: options.max_bytes_per_file as u64, // checked to be positive
+    };
     let mut restorer = Restorer::new(&options);
     let journal = Journal::open(disk.clone(), journal_options, &mut restorer)?;
-    let spill = Spill::open(disk, Arc::clone(journal.pool()), SpillOptions::default())?;
+    let spill = Spill::open(disk, Arc::clone(journal.pool()), spill_options)?;
     let recovered = restorer.finish(&spill, clock);
     Ok(Nsqd::new(
         options,

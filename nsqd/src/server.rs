@@ -23,7 +23,7 @@ use crate::nsqd::Nsqd;
 use crate::options::{Options, TlsMinVersion, TlsRequired};
 use crate::pager::Pager;
 use crate::timers::Timers;
-use crate::{checkpoint, connection, journal_log, recovery};
+use crate::{checkpoint, connection, journal_log, recovery, statsd};
 
 const CLIENTS: Connections = Connections {
     name: "TCP",
@@ -101,6 +101,14 @@ impl Server {
         let links = Arc::new(links);
         nsqd.set_announcer(links.clone());
         let mut tasks = JoinSet::new();
+        if !nsqd.options.statsd_address.is_empty() {
+            let port = match nsqd.options.broadcast_http_port {
+                0 => ports.http.unwrap_or(0),
+                told => told,
+            };
+            tasks.spawn(statsd::run(Arc::clone(&nsqd), port));
+        }
+        tasks.spawn(journal_log::sync(Arc::clone(&nsqd)));
         tasks.spawn(Timers::run(Arc::clone(&nsqd)));
         tasks.spawn(journal_log::run(Arc::clone(&nsqd)));
         let paged = Arc::clone(&nsqd);
@@ -223,6 +231,8 @@ fn lookup_config(options: &Options, ports: Ports) -> LookupConfig {
             http_port: port(options.broadcast_http_port, ports.http),
             tcp_port: port(options.broadcast_tcp_port, ports.tcp),
             version: NSQ_VERSION.to_owned(),
+            topology_zone: options.topology_zone.clone(),
+            topology_region: options.topology_region.clone(),
         },
         addresses: options.lookupd_tcp_addresses.clone(),
         connect_timeout: options.http_client_connect_timeout,
