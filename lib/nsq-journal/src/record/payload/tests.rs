@@ -21,7 +21,7 @@ fn check(code: u8, len: usize, record: Record<'_>) {
     }
 }
 
-const AREA: [u8; 9] = [1, 0, 0, 0, b'x', 0, 0, 0, 0];
+const AREA: [u8; 9] = [0, 0, 0, 1, b'x', 0, 0, 0, 0];
 
 #[test]
 fn records_of_messages_keep_code_and_layout() {
@@ -177,7 +177,7 @@ fn records_of_positions_keep_code_and_layout() {
 
 #[test]
 fn bodies_are_found_where_they_lie_in_the_chunk() {
-    let area = [2, 0, 0, 0, b'a', b'b', 1, 0, 0, 0, b'c'];
+    let area = [0, 0, 0, 2, b'a', b'b', 0, 0, 0, 1, b'c'];
     let record = Record::Publish {
         topic: 1,
         first_id: 1,
