@@ -103,15 +103,16 @@ impl Log {
     }
 
     fn run_keeper(&self) {
+        let mut idle = false;
         loop {
-            if self.keep_house().is_err() && self.poison.check().is_err() {
+            if self.keep_house(idle).is_err() && self.poison.check().is_err() {
                 return;
             }
             let mut waiting = self.waiting.lock();
             if waiting.stop {
                 return;
             }
-            self.chores.wait_for(&mut waiting, HOUSEKEEPING);
+            idle = self.chores.wait_for(&mut waiting, HOUSEKEEPING).timed_out();
             if waiting.stop {
                 return;
             }

@@ -26,8 +26,12 @@ pub struct JournalOptions {
     pub chunk_bytes: usize,
     /// Publishing is refused while fewer bytes than this are free on the disk.
     pub free_floor: u64,
-    /// Write zeros into new segments in the background: makes the syncs of level `fsync` cheaper.
+    /// Write zeros into the next segments in the background, so that their blocks are on the disk and their pages
+    /// in memory when they are needed: syncs become cheaper, and writes several times so.
     pub zero_segments: bool,
+    /// Full segments that are no longer needed are kept for reuse while all files of the journal have no more
+    /// bytes than this.
+    pub recycle_bytes: u64,
     /// Names the volume's journal when there is none yet, instead of 64 random bits: for simulations that have to
     /// run the same way twice.
     pub incarnation: Option<u64>,
@@ -45,6 +49,7 @@ impl Default for JournalOptions {
             // Two segments: the next one, and one for what a checkpoint and the spill files need meanwhile.
             free_floor: 128 << 20,
             zero_segments: false,
+            recycle_bytes: 256 << 20,
             incarnation: None,
             threads: true,
         }
@@ -114,7 +119,7 @@ impl Journal {
         append(&log, &boot)?;
         log.sync()?;
         if !log.options.threads {
-            log.keep_house()?;
+            log.keep_house(true)?;
         }
         let threads = if log.options.threads {
             commit::spawn(&log)?
@@ -224,7 +229,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Poisoned`], or what the disk said.
     pub fn keep_house(&self) -> Result<(), JournalError> {
-        self.log.keep_house()
+        self.log.keep_house(true)
     }
 
     /// An error once a write or sync has failed; nothing is accepted then, and the process should end.

@@ -79,6 +79,7 @@ pub fn options() -> JournalOptions {
         segment_bytes: 16 << 10,
         chunk_bytes: 1 << 10,
         free_floor: 0,
+        recycle_bytes: 8 * (16 << 10),
         zero_segments: false,
         incarnation: Some(0x1234_5678_9abc_def0),
         threads: false,
