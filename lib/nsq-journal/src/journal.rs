@@ -13,7 +13,7 @@ use crate::log::Log;
 use crate::record::{PUBLISH_FIXED, frame, put_publish_fixed};
 use crate::recovery::{self, Recovery, Replay};
 use crate::staging::PAYLOAD_BYTES_MAX;
-use crate::{Bodies, JournalError, Lsn, Placed, Position, Record};
+use crate::{JournalError, Lsn, Measured, Placed, Position, Record};
 
 /// How a journal is kept.
 #[derive(Debug, Clone)]
@@ -137,15 +137,19 @@ impl Journal {
     /// `end`.
     ///
     /// # Errors
-    /// [`JournalError::Poisoned`], [`JournalError::DiskFull`], [`JournalError::TooLarge`], or
-    /// [`JournalError::Invalid`] when a range is not in the buffer. Nothing was staged then.
-    pub fn publish(&self, head: &PublishHead, bodies: &Bodies<'_>) -> Result<Placed, JournalError> {
+    /// [`JournalError::Poisoned`], [`JournalError::DiskFull`] or [`JournalError::TooLarge`]. Nothing was staged then.
+    pub fn publish(
+        &self,
+        head: &PublishHead,
+        measured: &Measured<'_>,
+    ) -> Result<Placed, JournalError> {
         self.log.poison.check()?;
+        let bodies = &measured.bodies;
         let count = u32::try_from(bodies.ranges.len())
             .map_err(|_| JournalError::Invalid("too many bodies"))?;
         let fixed = put_publish_fixed(head.topic, count, head.first_id, head.timestamp, head.due);
-        let (area, crc) = bodies.measure(crc32c::crc32c(&fixed))?;
-        let bytes = area + PUBLISH_FIXED as u64;
+        let crc = crc32c::crc32c_append(measured.crc()?, &fixed);
+        let bytes = measured.bytes + PUBLISH_FIXED as u64;
         check_size(bytes)?;
         self.log
             .space
@@ -155,11 +159,12 @@ impl Journal {
             bytes as usize,
             crc,
             |payload| {
-                payload[..PUBLISH_FIXED].copy_from_slice(&fixed);
-                bodies.copy_to(&mut payload[PUBLISH_FIXED..]);
+                let (area, end) = payload.split_at_mut(measured.bytes as usize);
+                bodies.copy_to(area);
+                end.copy_from_slice(&fixed);
             },
         );
-        let bodies_at = spot.at + (frame::HEADER + PUBLISH_FIXED) as u32;
+        let bodies_at = spot.at + frame::HEADER as u32;
         Ok(Placed {
             lsn: spot.lsn,
             end: spot.end,
@@ -200,6 +205,21 @@ impl Journal {
     /// staged and are written once there is space.
     pub fn write(&self, upto: Lsn) -> Result<Lsn, JournalError> {
         self.log.write(upto)
+    }
+
+    /// As [`Journal::write`], but does not wait while somebody else is writing: false then, and the caller follows
+    /// with [`Journal::written_soon`].
+    ///
+    /// # Errors
+    /// As [`Journal::write`].
+    pub fn try_write(&self, upto: Lsn) -> Result<bool, JournalError> {
+        self.log.try_write(upto)
+    }
+
+    /// Level `write`: has `waiter` woken once `written()` has reached `upto`, or the journal is poisoned; or
+    /// before that, and then it calls [`Journal::try_write`] again.
+    pub fn written_soon(&self, upto: Lsn, waiter: Arc<dyn Waiter>) {
+        self.log.written_soon(upto, waiter);
     }
 
     /// Level `fsync`: has `waiter` woken once `durable()` has reached `upto`, or the journal is poisoned. All who

@@ -82,7 +82,7 @@ impl Log {
             free = self.free_space()?;
         }
         self.space.observe(free, self.options.free_floor, reserve);
-        if free > self.options.free_floor * 3 / 2 && self.options.zero_segments {
+        if idle && self.options.zero_segments && free > self.options.free_floor * 3 / 2 {
             self.warm_spares()?;
         }
         if reserve && self.space.admit_small().is_err() {

@@ -133,6 +133,25 @@ pub struct Bodies<'a> {
     pub ranges: &'a [(u32, u32)],
 }
 
+/// Bodies whose size is known, and perhaps their checksum.
+#[derive(Debug, Clone, Copy)]
+pub struct Measured<'a> {
+    pub(crate) bodies: Bodies<'a>,
+    /// Of the bodies area.
+    pub(crate) bytes: u64,
+    crc: Option<u32>,
+}
+
+impl Measured<'_> {
+    /// Checksum of the bodies area.
+    pub(crate) fn crc(&self) -> Result<u32, JournalError> {
+        match self.crc {
+            Some(crc) => Ok(crc),
+            None => Ok(self.bodies.sum()?.crc.unwrap_or_default()),
+        }
+    }
+}
+
 const OUTSIDE: JournalError = JournalError::Invalid("a body lies outside its buffer");
 
 impl<'a> Bodies<'a> {
@@ -169,21 +188,35 @@ impl<'a> Bodies<'a> {
         Ok(())
     }
 
-    /// Bytes of the bodies area.
-    pub(crate) fn area_bytes(&self) -> Result<u64, JournalError> {
+    /// What has to be known of the bodies before they are given a place, found out before any lock is taken.
+    ///
+    /// # Errors
+    /// [`JournalError::Invalid`] when a range is not in the buffer.
+    pub fn measure(self) -> Result<Measured<'a>, JournalError> {
         let mut bytes = 0;
         self.pieces(|piece| bytes += piece.len() as u64)?;
-        Ok(bytes)
+        Ok(Measured {
+            bodies: self,
+            bytes,
+            crc: None,
+        })
     }
 
-    /// Bytes of the bodies area and its checksum continued from `crc`.
-    pub(crate) fn measure(&self, mut crc: u32) -> Result<(u64, u32), JournalError> {
-        let mut bytes = 0;
+    /// [`Bodies::measure`], for a journal: with their checksum.
+    ///
+    /// # Errors
+    /// [`JournalError::Invalid`] when a range is not in the buffer.
+    pub fn sum(self) -> Result<Measured<'a>, JournalError> {
+        let (mut bytes, mut crc) = (0, 0);
         self.pieces(|piece| {
             crc = crc32c::crc32c_append(crc, piece);
             bytes += piece.len() as u64;
         })?;
-        Ok((bytes, crc))
+        Ok(Measured {
+            bodies: self,
+            bytes,
+            crc: Some(crc),
+        })
     }
 
     /// Writes the area, which has the size that was measured.
@@ -225,12 +258,10 @@ mod tests {
             ranges: RANGES,
         };
         let wanted = b"\0\0\0\x03abc\0\0\0\x02de\0\0\0\x01x\0\0\0\x01b\0\0\0\0";
-        let (bytes, crc) = bodies.measure(7).unwrap();
-        assert_eq!(
-            (bytes, crc),
-            (wanted.len() as u64, crc32c::crc32c_append(7, wanted))
-        );
-        assert_eq!(bodies.area_bytes().unwrap(), bytes);
+        for measured in [bodies.measure().unwrap(), bodies.sum().unwrap()] {
+            assert_eq!(measured.bytes, wanted.len() as u64);
+            assert_eq!(measured.crc().unwrap(), crc32c::crc32c(wanted));
+        }
         let mut area = vec![0xff; wanted.len()];
         bodies.copy_to(&mut area);
         assert_eq!(area, wanted);
@@ -244,7 +275,8 @@ mod tests {
         for range in [(18, 1), (0, 19), (u32::MAX, u32::MAX)] {
             let ranges = &[(4, 3), range];
             let buffer = BUFFER;
-            assert!(Bodies { buffer, ranges }.measure(0).is_err());
+            let bodies = Bodies { buffer, ranges };
+            assert!(bodies.measure().is_err() && bodies.sum().is_err());
         }
     }
 }

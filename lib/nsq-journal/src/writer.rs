@@ -14,7 +14,7 @@ use crate::staging::Slice;
 use crate::{JournalError, Lsn};
 
 /// Full segments that may wait for their sync while the journal is busy.
-const SEALED: usize = 4;
+const SEALED: usize = 16;
 
 /// What the one who writes needs; behind the writer lock.
 #[derive(Default)]
@@ -45,7 +45,7 @@ impl Log {
         if written >= upto {
             return Ok(written);
         }
-        let mut writer = self.writer.lock();
+        let mut writer = self.writer();
         let written = self.written.load(Ordering::Acquire);
         if written >= upto {
             return Ok(written);
@@ -172,7 +172,7 @@ impl Log {
     pub(crate) fn sync(&self) -> Result<Lsn, JournalError> {
         let _turn = self.syncing.lock();
         let (target, files, directory) = {
-            let mut writer = self.writer.lock();
+            let mut writer = self.writer();
             let target = self.write_locked(&mut writer)?;
             if target == self.durable.load(Ordering::Acquire) && !writer.directory_changed {
                 return Ok(target);
@@ -204,12 +204,12 @@ impl Log {
     /// written again, and the disk be spared. Takes its turn like every sync: the kernel reports a failed one only once per file, and
     /// nobody may take the next one's success for theirs.
     pub(crate) fn sync_sealed(&self, idle: bool) -> Result<(), JournalError> {
-        if !idle && self.writer.lock().sealed.len() <= SEALED {
+        if !idle && self.writer().sealed.len() <= SEALED {
             return Ok(());
         }
         let _turn = self.syncing.lock();
         self.poison.check()?;
-        let sealed = self.writer.lock().sealed.clone();
+        let sealed = self.writer().sealed.clone();
         self.sync_files(&sealed)
     }
 

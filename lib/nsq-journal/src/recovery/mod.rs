@@ -126,6 +126,7 @@ pub(crate) fn open(
         syncing: Mutex::new(()),
         checkpoints: Mutex::new(kept),
         waiting: Mutex::default(),
+        unwritten: Mutex::default(),
         work: Condvar::new(),
         chores: Condvar::new(),
         space: Space::default(),

@@ -101,20 +101,18 @@ pub const HEAD: PublishHead = PublishHead {
 
 /// Publishes one body and returns where it went and what a replay must bring.
 pub fn publish(journal: &Journal, body: &[u8]) -> Result<(Placed, Seen), JournalError> {
-    let placed = journal.publish(
-        &HEAD,
-        &Bodies {
-            buffer: body,
-            ranges: &[(0, body.len() as u32)],
-        },
-    )?;
+    let bodies = Bodies {
+        buffer: body,
+        ranges: &[(0, body.len() as u32)],
+    };
+    let placed = journal.publish(&HEAD, &bodies.sum()?)?;
     assert_eq!(
         placed.chunk.bytes(placed.bodies_at + 4, body.len() as u32),
         body
     );
     let area = placed
         .chunk
-        .bytes(placed.bodies_at - 32, 36 + body.len() as u32)
+        .bytes(placed.bodies_at, 36 + body.len() as u32)
         .to_vec();
     let seen = (placed.lsn, placed.end, 2, area);
     Ok((placed, seen))
