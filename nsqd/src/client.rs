@@ -38,6 +38,10 @@ pub struct Identity {
     pub tls: Option<TlsSession>,
     pub snappy: bool,
     pub deflate: bool,
+    /// The auth server knows it, and as whom.
+    pub authed: bool,
+    pub auth_identity: String,
+    pub auth_identity_url: String,
 }
 
 impl Client {

@@ -5,6 +5,7 @@
 //! ARCHITECTURE.md for the whole way.
 
 mod announce;
+mod auth;
 mod channels;
 mod checkpoint;
 mod client;

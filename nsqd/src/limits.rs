@@ -40,7 +40,7 @@ impl Options {
             tls,
             snappy: self.snappy,
             deflate: self.deflate,
-            auth_required: false,
+            auth_required: !self.auth_http_addresses.is_empty(),
         }
     }
 }

@@ -12,6 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::announce::{Announcer, Change};
+use crate::auth::AuthServers;
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::live_topic::{Kept, LiveTopic};
@@ -39,6 +40,7 @@ pub struct Nsqd {
     failed: OnceLock<JournalError>,
     announcer: OnceLock<Arc<dyn Announcer>>,
     tls: OnceLock<TlsAcceptor>,
+    auth: OnceLock<AuthServers>,
 }
 
 /// What recovery found, for [`Nsqd::new`].
@@ -78,6 +80,7 @@ impl Nsqd {
             failed: OnceLock::new(),
             announcer: OnceLock::new(),
             tls: OnceLock::new(),
+            auth: OnceLock::new(),
             timers: Timers::default(),
             options,
             clock,
@@ -129,6 +132,15 @@ impl Nsqd {
 
     pub(crate) fn tls(&self) -> Option<&TlsAcceptor> {
         self.tls.get()
+    }
+
+    /// Whom connections ask. Only the first counts.
+    pub(crate) fn set_auth(&self, servers: AuthServers) {
+        let _ = self.auth.set(servers);
+    }
+
+    pub(crate) fn auth(&self) -> Option<&AuthServers> {
+        self.auth.get()
     }
 
     pub(crate) fn identify_limits(&self) -> IdentifyLimits {

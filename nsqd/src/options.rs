@@ -12,7 +12,7 @@ use nsq_daemon::identity::NODE_IDS;
 use nsq_daemon::log::LogLevel;
 use nsq_daemon::options::{Command, Parsed};
 
-pub use kinds::{Durability, TlsMinVersion, TlsRequired};
+pub use kinds::{AuthRequestMethod, Durability, TlsMinVersion, TlsRequired};
 
 /// Everything nsqd can be told. The fields are in the order of the table, named after the flags.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -65,6 +65,7 @@ pub struct Options {
     pub max_channel_consumers: u64,
 
     pub auth_http_addresses: Vec<String>,
+    pub auth_http_request_method: AuthRequestMethod,
     pub statsd_address: String,
     pub statsd_prefix: String,
     pub statsd_interval: Duration,
@@ -173,18 +174,6 @@ impl Options {
                 "cannot require TLS client connections without TLS key and cert".to_owned(),
             );
         }
-        self.check_supported()
-    }
-
-    /// What would leave nsqd open where it was asked to be closed is refused, not ignored.
-    fn check_supported(&self) -> Result<(), String> {
-        match self.auth_http_addresses.is_empty() {
-            true => Ok(()),
-            false => Err(
-                "not supported yet: --auth-http-address, nsqd would be open where it was asked \
-                 to be closed"
-                    .to_owned(),
-            ),
-        }
+        Ok(())
     }
 }

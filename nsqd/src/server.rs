@@ -9,12 +9,14 @@ use nsq_daemon::connections::Connections;
 use nsq_daemon::identity;
 use nsq_daemon::listen::{BindError, Listener};
 use nsq_daemon::tls::{self, Clients, Oldest, TlsAcceptor, TlsError};
+use nsq_http_api::TlsSetupError;
 use nsq_journal::{DirectoryLock, JournalError, lock_directory};
 use nsq_protocol::NSQ_VERSION;
 use nsq_protocol::lookup::PeerInfo;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::AuthServers;
 use crate::http::{self, Ports};
 use crate::lookup::{LookupConfig, LookupLinks, PING_INTERVAL, StateSource};
 use crate::nsqd::Nsqd;
@@ -39,6 +41,8 @@ pub enum ServeError {
     Bind(#[from] BindError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("auth servers: {0}")]
+    Auth(#[from] TlsSetupError),
     #[error("journal: {0}")]
     Journal(#[from] JournalError),
 }
@@ -81,7 +85,11 @@ impl Server {
             data_path: path,
             ..options
         };
+        let auth = AuthServers::new(&options)?;
         let nsqd = recovery::open(options)?;
+        if let Some(auth) = auth {
+            nsqd.set_auth(auth);
+        }
         if let Some(tls) = tls {
             nsqd.set_tls(tls);
         }

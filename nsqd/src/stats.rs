@@ -181,13 +181,15 @@ fn client_stats(
         pub_counts: (!counts.is_empty()).then_some(counts),
         deflate: identity.deflate,
         snappy: identity.snappy,
+        authed: identity.authed,
+        auth_identity: identity.auth_identity,
+        auth_identity_url: identity.auth_identity_url,
         tls: tls.is_some(),
         tls_cipher_suite: session.cipher_suite,
         tls_version: session.version,
         tls_negotiated_protocol: session.protocol,
         // As Go has it, which calls the question obsolete.
         tls_negotiated_protocol_is_mutual: tls.is_some(),
-        ..ClientStats::default()
     }
 }
 

@@ -68,7 +68,10 @@ const NSQ_OPTIONS: &[(&str, &str, &str)] = &[
 ];
 
 /// Options that are ours alone.
-const OURS: &[(&str, &str, &str)] = &[("-durability", "value", "write")];
+const OURS: &[(&str, &str, &str)] = &[
+    ("-auth-http-request-method", "string", r#""get""#),
+    ("-durability", "value", "write"),
+];
 
 fn options(args: &[&str]) -> Options {
     Options::from_args("vm", args).unwrap().options
@@ -175,11 +178,6 @@ fn impossible_values_are_refused() {
 #[test]
 fn what_would_leave_nsqd_open_is_refused() {
     let tls = ["--tls-cert=c", "--tls-key=k"];
-    assert_eq!(
-        fatal(&["--auth-http-address=127.0.0.1:1"]),
-        "failed to instantiate nsqd - not supported yet: --auth-http-address, nsqd would be open where it was \
-         asked to be closed"
-    );
     assert_eq!(
         fatal(&[tls[0], tls[1], "--tls-client-auth-policy=require-verify"]),
         "failed to instantiate nsqd - --tls-client-auth-policy=require-verify needs --tls-root-ca-file"

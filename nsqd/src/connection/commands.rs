@@ -31,12 +31,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Applies the commands in `input` from `at` on; returns how many bytes the rest needs.
     pub(super) fn apply_all(&mut self, input: &[u8], at: &mut usize) -> usize {
         while *at < input.len() && !self.closing {
+            if self.auth.as_ref().is_some_and(|auth| auth.is_asking()) {
+                return 0; // what follows waits for the answer
+            }
             let gate = Gate {
                 state: self.state,
                 heartbeats: self.heartbeat > 0,
                 tls_missing: self.tls_missing(),
             };
             match self.decoder.decode(gate, &input[*at..]) {
+                Ok(Step::Command(command, _)) if self.asks_again(&command) => return 0,
                 Ok(Step::Command(command, used)) => {
                     let from = *at as u32;
                     *at += used;
@@ -67,13 +71,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match command {
             Command::Fin(id) => self.finish(id),
             Command::Pub { topic, body } => {
-                if self.gather(topic, "PUB", input) {
+                if self.may_publish("PUB", topic, input) {
                     self.run.bodies.push((from + body.0, body.1));
                     self.run.oks += 1;
                 }
             }
             Command::Mpub { topic } => {
-                if self.gather(topic, "MPUB", input) {
+                if self.may_publish("MPUB", topic, input) {
                     let bodies = self.decoder.bodies().iter();
                     self.run
                         .bodies
@@ -87,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 body,
             } => {
                 self.hand_over(input);
-                if self.gather(topic, "DPUB", input) {
+                if self.may_publish("DPUB", topic, input) {
                     self.run.bodies.push((from + body.0, body.1));
                     self.run.oks += 1;
                     let due = self.nsqd.clock.now() + delay_ms as i64 * 1_000_000;
@@ -115,7 +119,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Command::Sub { topic, channel } => {
                 self.hand_over(input);
-                if let Err(error) = self.subscribe(topic, channel) {
+                let authorized = self.authorize("SUB", topic, channel);
+                if let Err(error) = authorized.and_then(|()| self.subscribe(topic, channel)) {
                     self.fail(error);
                 }
             }
@@ -125,9 +130,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.state = State::Closing;
                 self.outbox.response(b"CLOSE_WAIT");
             }
-            Command::Auth(_) => {
+            Command::Auth(secret) => {
                 self.hand_over(input);
-                self.fail(ProtocolError::fatal("E_AUTH_DISABLED", "AUTH disabled"));
+                self.authenticate(secret);
             }
         }
     }
@@ -147,6 +152,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let text = format!("{verb} {} failed {why}", String::from_utf8_lossy(id));
         self.fail(ProtocolError::recoverable(code, text));
+    }
+
+    /// The client may, and `topic` is the one that is published to. False: that was answered.
+    fn may_publish(&mut self, verb: &'static str, topic: &str, input: &[u8]) -> bool {
+        if let Err(error) = self.authorize(verb, topic, "") {
+            self.hand_over(input);
+            self.fail(error);
+            return false;
+        }
+        self.gather(topic, verb, input)
     }
 
     /// Makes `topic` the one that is published to. False: it cannot be, and that was answered.

@@ -2,6 +2,7 @@
 //! writes, until nothing moves. Everything it does to topics happens in between, under their
 //! locks; nothing calls back into it, others only wake it.
 
+mod auth;
 mod buffers;
 mod codec;
 mod commands;
@@ -24,6 +25,7 @@ use tokio::time::Sleep;
 
 use crate::client::Client;
 use crate::nsqd::Nsqd;
+use auth::Auth;
 use buffers::{Inbox, SCRATCH};
 use commands::PublishRun;
 use outbox::Outbox;
@@ -54,6 +56,8 @@ pub struct Connection<S> {
     state: State,
     subscription: Option<Subscription>,
     run: PublishRun,
+    /// `None`: nobody has to authenticate.
+    auth: Option<Box<Auth>>,
     /// Ids to be finished.
     finished: Vec<u64>,
     spec: subscription::Spec,
@@ -112,6 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             state: State::Init,
             subscription: None,
             run: PublishRun::default(),
+            auth: (!nsqd.options.auth_http_addresses.is_empty()).then(Box::default),
             finished: Vec::new(),
             heartbeat,
             next_heartbeat: now + heartbeat,
@@ -157,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn round(&mut self, cx: &mut Context<'_>, scratch: &mut Vec<u8>) -> Round {
         let woken = self.client.take_woken();
-        let mut moved = false;
+        let mut moved = self.go_on_asking(cx, scratch);
         if self.wants_input() {
             match self.inbox.fill(&mut self.stream, cx, scratch) {
                 Poll::Pending => {}
@@ -213,6 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let publisher = self.subscription.is_none() && self.run.published;
         !self.closing
             && self.upgrade.is_none()
+            && !self.auth.as_ref().is_some_and(|auth| auth.is_asking())
             && room
             && !(publisher && self.nsqd.pager.stalls(&self.client))
     }

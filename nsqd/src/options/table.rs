@@ -7,7 +7,7 @@ use nsq_daemon::log::LogLevel;
 use nsq_daemon::options::Opt;
 
 use super::Options as O;
-use super::kinds::{Durability, TlsMinVersion, TlsRequired};
+use super::kinds::{AuthRequestMethod, Durability, TlsMinVersion, TlsRequired};
 
 /// All options; `hostname` gives two of them their default.
 pub(super) fn table(hostname: &str) -> Vec<Opt<O>> {
@@ -122,6 +122,8 @@ fn security() -> Vec<Opt<O>> {
     vec![
         Opt::value("auth-http-address", |o: &mut O| &mut o.auth_http_addresses, vec![],
             "<addr>:<port> or URL of an auth server; may be given several times").key("auth_http_addresses"),
+        Opt::value("auth-http-request-method", |o: &mut O| &mut o.auth_http_request_method, AuthRequestMethod::Get,
+            "how auth servers are asked: get, or post (which keeps secrets out of their access logs)"),
         Opt::value("tls-cert", |o: &mut O| &mut o.tls_cert, text(""),
             "file with the server's certificate"),
         Opt::value("tls-key", |o: &mut O| &mut o.tls_key, text(""),
