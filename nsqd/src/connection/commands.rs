@@ -251,16 +251,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.run.staged.is_empty() {
             return;
         }
-        if let Err(error) = self.nsqd.journal.write(self.run.write_to) {
-            // A full disk: the records are written, and the answers given, when there is room.
-            tracing::error!("journal: {error}");
-            self.nsqd
-                .journal
-                .sync_soon(self.run.write_to, self.client.clone());
-        }
+        let is_written = self.write_or_wait(self.run.write_to);
         for (topic, then) in std::mem::take(&mut self.run.staged) {
-            then.happen(&self.nsqd, &topic);
+            match is_written {
+                true => then.happen(&self.nsqd, &topic),
+                false => then.happen_once_written(&self.nsqd, &topic, self.run.write_to),
+            }
         }
+    }
+
+    /// Writes the journal as far as that. False: this connection is woken when that is done, or to be done by it.
+    pub(super) fn write_or_wait(&mut self, upto: Lsn) -> bool {
+        let journal = &self.nsqd.journal;
+        match journal.try_write(upto) {
+            Ok(true) => return true,
+            Ok(false) => {}
+            // The records are written, and the answers given, when there is room. Others are told that now.
+            Err(JournalError::DiskFull(_)) => {}
+            Err(error) => tracing::error!("journal: {error}"),
+        }
+        journal.written_soon(upto, self.client.clone());
+        false
     }
 
     fn identify(&mut self, body: &[u8]) -> Result<(), ProtocolError> {
@@ -330,12 +341,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Sees to it that an answer which waits for `kept` is released.
     fn keep_soon(&mut self, kept: Kept) {
-        let journal = &self.nsqd.journal;
-        if kept.level == Durability::Write && journal.write(kept.at).is_ok() {
-            return;
-        }
-        if kept.level != Durability::Memory {
-            journal.sync_soon(kept.at, self.client.clone());
+        match kept.level {
+            Durability::Memory => {}
+            Durability::Write => drop(self.write_or_wait(kept.at)),
+            Durability::Fsync => self.nsqd.journal.sync_soon(kept.at, self.client.clone()),
         }
     }
 }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use nsq_journal::JournalError;
 use nsq_protocol::{Decoder, HEARTBEAT, MAGIC_V2, ProtocolError, State};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
@@ -174,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Ready(Err(_)) => return Round::Closed,
             }
         }
-        if self.outbox.release(&self.nsqd).is_err() {
+        if self.release_answers(woken).is_err() {
             return Round::Closed; // the journal failed: nothing may be acknowledged any more
         }
         moved |= self.deliver(woken);
@@ -199,6 +200,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             true => Round::Moved,
             false => Round::Idle,
         }
+    }
+
+    fn release_answers(&mut self, woken: bool) -> Result<(), JournalError> {
+        self.outbox.release(&self.nsqd)?;
+        if let Some(at) = self.outbox.unwritten().filter(|_| woken)
+            && self.write_or_wait(at)
+        {
+            self.outbox.release(&self.nsqd)?;
+        }
+        Ok(())
     }
 
     fn wants_input(&self) -> bool {

@@ -208,11 +208,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Pulled::Messages(taken) => taken > 0,
             Pulled::NeedsPage { page, pos } => self.page_in(topic, &page, pos),
             Pulled::NotKept { at } => {
-                let journal = &self.nsqd.journal;
-                if topic.level() == Durability::Write && journal.write(at).is_ok() {
-                    return true;
+                if topic.level() == Durability::Write {
+                    return self.write_or_wait(at);
                 }
-                journal.sync_soon(at, self.client.clone());
+                self.nsqd.journal.sync_soon(at, self.client.clone());
                 false
             }
         }
