@@ -5,6 +5,7 @@
 //! ARCHITECTURE.md for the whole way.
 
 mod announce;
+mod auth;
 mod channels;
 mod checkpoint;
 mod client;
@@ -24,6 +25,7 @@ mod pager;
 mod recovery;
 mod server;
 mod stats;
+mod statsd;
 mod timers;
 
 /// The parts of a node, for simulations that drive them by hand.

@@ -29,15 +29,21 @@ pub struct Housekeeping {
     pub memory: MemoryBudget,
 }
 
-impl Default for Housekeeping {
-    fn default() -> Self {
+impl Housekeeping {
+    /// What suits a volume of so many bytes. The more journal is kept, the longer a burst may be that is written
+    /// once instead of twice, and the longer a restart reads.
+    pub fn on_volume(bytes: u64) -> Self {
+        let journal_kept = (bytes / 8).min(JOURNAL_KEPT);
         Self {
-            checkpoint_every: 64 << 20,
-            journal_kept: 256 << 20,
+            checkpoint_every: journal_kept / 4,
+            journal_kept,
             memory: MemoryBudget::of_this_process(),
         }
     }
 }
+
+/// The most journal that is kept before a backlog goes to spill files.
+const JOURNAL_KEPT: u64 = 1 << 30;
 
 /// How often the journal's growth and, while it is short, the memory are looked at.
 const LOOK: Duration = Duration::from_millis(250);

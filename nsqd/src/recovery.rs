@@ -24,14 +24,17 @@ use crate::pager::Housekeeping;
 /// The journal's.
 pub fn open(options: Options) -> Result<Arc<Nsqd>, JournalError> {
     let disk = RealDisk::new(Path::new(&options.data_path));
+    let volume = disk.volume_bytes()?;
+    let housekeeping = Housekeeping::on_volume(volume);
     let defaults = JournalOptions::default();
     let journal_options = JournalOptions {
         node: options.broadcast_address.clone(),
-        zero_segments: options.durability == Durability::Fsync,
-        free_floor: defaults.free_floor.min(disk.volume_bytes()? / 20),
+        segment_bytes: defaults.segment_bytes.min((volume / 64).max(SEGMENT_MIN)),
+        zero_segments: options.durability != Durability::Memory,
+        recycle_bytes: housekeeping.journal_kept + housekeeping.checkpoint_every,
+        free_floor: defaults.free_floor.min(volume / 20),
         ..defaults
     };
-    let housekeeping = Housekeeping::default();
     open_on(disk, journal_options, options, Clock::start(), housekeeping)
 }
 
@@ -46,9 +49,12 @@ pub fn open_on(
     clock: Clock,
     housekeeping: Housekeeping,
 ) -> Result<Arc<Nsqd>, JournalError> {
+    let spill_options = SpillOptions {
+        file_bytes: options.max_bytes_per_file as u64, // checked to be positive
+    };
     let mut restorer = Restorer::new(&options);
     let journal = Journal::open(disk.clone(), journal_options, &mut restorer)?;
-    let spill = Spill::open(disk, Arc::clone(journal.pool()), SpillOptions::default())?;
+    let spill = Spill::open(disk, Arc::clone(journal.pool()), spill_options)?;
     let recovered = restorer.finish(&spill, clock);
     Ok(Nsqd::new(
         options,
@@ -59,6 +65,9 @@ pub fn open_on(
         housekeeping,
     ))
 }
+
+/// The smallest segment, on the smallest volumes: a few read buffers.
+const SEGMENT_MIN: u64 = 1 << 20;
 
 /// How far the sequence of ids jumps at each start.
 const SEQUENCES_PER_RUN: u64 = 1 << 24;

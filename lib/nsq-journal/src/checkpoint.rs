@@ -16,8 +16,6 @@ const PREFIX: &str = "checkpoint-";
 const KEPT: usize = 2;
 /// Runs remembered for the pair protocol; far more restarts than a mirror is ever behind.
 const RUNS_MAX: usize = 4096;
-/// Empty segments kept for reuse beyond the one in reserve.
-const SPARES_MAX: usize = 3;
 
 /// A checkpoint as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,7 +186,8 @@ impl Log {
         for segment in retired {
             let from = path(&segment.name);
             let reusable = segment.bytes == self.options.segment_bytes;
-            if !reusable || self.catalog.lock().spares.len() >= SPARES_MAX {
+            let bytes = self.catalog.lock().bytes() + segment.bytes;
+            if !reusable || bytes > self.options.recycle_bytes {
                 self.disk
                     .remove(&from)
                     .map_err(|error| JournalError::io("remove", &from, &error))?;
@@ -210,6 +209,7 @@ impl Log {
             name,
             file,
             bytes: segment.bytes,
+            warm: true,
         });
         Ok(())
     }

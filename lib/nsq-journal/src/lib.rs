@@ -19,6 +19,7 @@ mod spill;
 mod staging;
 mod stream;
 mod writer;
+mod written;
 
 pub use chunk::{CHUNK_BYTES_MAX, Chunk, ChunkPool, ChunkWriter};
 pub use commit::Waiter;
@@ -32,7 +33,7 @@ pub use record::{
 };
 pub use recovery::Replay;
 pub use spill::{LoadedBlock, Spill, SpillBlock, SpillEntry, SpillOptions, SpillRef};
-pub use staging::{Bodies, Placed};
+pub use staging::{Bodies, Measured, Placed};
 pub use stream::{Slice, StreamError, StreamReader};
 
 /// Byte position in the stream of records. Counts on over runs; a run that begins after a power cut goes on

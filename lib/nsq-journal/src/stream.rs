@@ -261,7 +261,7 @@ mod tests {
             buffer: &vec![id as u8; len],
             ranges: &[(0, len as u32)],
         };
-        journal.publish(&head, &bodies).unwrap();
+        journal.publish(&head, &bodies.sum().unwrap()).unwrap();
     }
 
     /// Everything there is, checked on the way: the ids of publishes, and where it ends.

@@ -21,6 +21,8 @@ pub struct IdentifyRequest {
     pub msg_timeout: Option<i64>,
     /// It may become a link of a pair.
     pub pair: Option<bool>,
+    pub topology_region: Option<String>,
+    pub topology_zone: Option<String>,
 }
 
 /// What the server allows (its options), in milliseconds and bytes.
@@ -42,6 +44,17 @@ pub struct IdentifyLimits {
     pub auth_required: bool,
     /// This node has a peer.
     pub pair: bool,
+    /// Where the server is; `None`: it does not say, as NSQ 1.3.
+    pub topology: Option<Topology>,
+}
+
+/// A region, and a zone of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Topology {
+    #[serde(rename = "topology_region")]
+    pub region: String,
+    #[serde(rename = "topology_zone")]
+    pub zone: String,
 }
 
 /// What was agreed; also the answer's JSON, in NSQ's order of keys.
@@ -63,6 +76,8 @@ pub struct Negotiated {
     /// Told to those only who asked.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pair: bool,
+    #[serde(flatten)]
+    pub topology: Option<Topology>,
     /// 0 = no heartbeats (and then no SUB either).
     #[serde(skip)]
     pub heartbeat_ms: i64,
@@ -142,6 +157,7 @@ impl IdentifyRequest {
             output_buffer_size,
             output_buffer_timeout,
             pair: limits.pair && asks(self.pair),
+            topology: limits.topology.clone(),
             heartbeat_ms,
         })
     }
@@ -188,6 +204,7 @@ mod tests {
             deflate: true,
             auth_required: false,
             pair: false,
+            topology: None,
         }
     }
 

@@ -44,6 +44,7 @@ impl Rig {
             journalled: true,
             mem_queue_size: 10,
             max_msg_timeout: 1,
+            latency_window: 0,
         };
         let mut topic = match restoring {
             true => Topic::restoring("t", 1, options),
