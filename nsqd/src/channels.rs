@@ -30,7 +30,7 @@ impl LiveTopic {
             Durability::Memory => Durability::Write,
             level => level,
         };
-        Kept { level, at }
+        Kept::here(level, at)
     }
 
     /// Makes the channel unless it is there.

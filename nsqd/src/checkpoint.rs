@@ -11,9 +11,10 @@ use crate::host::Page;
 use crate::journal_log::log_queue;
 use crate::nsqd::Nsqd;
 use crate::options::Durability;
+use crate::pair::PairImage;
 
 /// The format of [`State`]; a later one gets the next number.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct State {
@@ -21,6 +22,8 @@ pub(crate) struct State {
     pub next_topic_number: u32,
     /// Each topic, and the position in the journal through which its records are in the image.
     pub topics: Vec<(Lsn, TopicImage<Page>)>,
+    /// The mirror of the peer, if there is one.
+    pub pair: Option<PairImage>,
 }
 
 /// Takes a checkpoint. `last`: the node stops, so what is only in memory goes along on pages.
@@ -29,7 +32,8 @@ pub(crate) struct State {
 /// The journal's: the previous checkpoint stays.
 pub fn take(nsqd: &Arc<Nsqd>, last: bool) -> Result<(), JournalError> {
     // Everything from here on is replayed, whatever the images already hold of it.
-    let mut keep_from = nsqd.journal.tail();
+    // The mirror first: what it learns is applied to topics after its record, under its lock.
+    let (mut keep_from, pair) = nsqd.pair.image(nsqd)?;
     let next_topic_number = nsqd.next_topic_number();
     let mut topics = Vec::new();
     for topic in nsqd.topics() {
@@ -64,10 +68,18 @@ pub fn take(nsqd: &Arc<Nsqd>, last: bool) -> Result<(), JournalError> {
             nsqd.spill.sync(image.number)?;
         }
     }
+    if let Some(pair) = &pair {
+        for topic in pair.spilled() {
+            nsqd.spill.sync(topic)?;
+        }
+    }
+    // The peer goes on reading where it is, unless it is too far behind.
+    keep_from = keep_from.min(nsqd.pair.wanted_from(nsqd.journal.tail()));
     let state = State {
         next_sequence: nsqd.sequence(),
         next_topic_number,
         topics,
+        pair,
     };
     let mut bytes = vec![VERSION];
     let body = postcard::to_stdvec(&state)

@@ -3,6 +3,7 @@
 mod body;
 mod config;
 mod names;
+mod pair;
 mod publish;
 mod status;
 
@@ -60,6 +61,8 @@ pub(crate) fn routes() -> Api<Arc<Shared>> {
         .get("/info", status::info)
         .get("/stats", status::stats)
         .get("/metrics", status::metrics)
+        .get("/pair", pair::status)
+        .post("/pair/adopt", pair::adopt)
         .post("/pub", publish::one)
         .post("/mpub", publish::many)
         .post("/topic/create", names::create_topic)

@@ -105,11 +105,14 @@ fn log_channel(
         let range = |&(first_id, count): &(u64, u64)| IdRange { first_id, count };
         let ranges: Vec<IdRange> = log.finished.iter().map(range).collect();
         let ranges = List::Given(&ranges);
-        nsqd.journal.append(&Record::Finish {
+        let end = nsqd.journal.append(&Record::Finish {
             topic,
             channel,
             ranges,
         })?;
+        for range in &log.finished {
+            nsqd.pair.note_finish(topic, channel, *range, end);
+        }
         log.finished.clear();
     }
     if let Some(through_id) = log.delivered_through {

@@ -22,7 +22,9 @@ mod metrics;
 mod nsqd;
 pub mod options;
 mod pager;
+mod pair;
 mod recovery;
+mod replay;
 mod server;
 mod stats;
 mod statsd;
@@ -35,6 +37,7 @@ pub mod engine {
     pub use crate::journal_log::{log_all, run as run_journal_log};
     pub use crate::memory_budget::MemoryBudget;
     pub use crate::pager::{Housekeeping, Pager};
+    pub use crate::pair::{run_adoption, run_watch};
     pub use crate::recovery::open_on;
     pub use crate::timers::Timers;
 

@@ -61,6 +61,7 @@ impl Options {
             tls,
             snappy: self.snappy,
             deflate: self.deflate,
+            pair: !self.pair_with.is_empty(),
             topology: self.topology(),
             auth_required: !self.auth_http_addresses.is_empty(),
         }

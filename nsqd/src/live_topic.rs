@@ -87,6 +87,19 @@ pub struct Kept {
     pub level: Durability,
     /// 0 at level `memory`.
     pub at: Lsn,
+    /// The peer has to have it too.
+    pub mirrored: bool,
+}
+
+impl Kept {
+    /// Kept here, wherever else.
+    pub(crate) fn here(level: Durability, at: Lsn) -> Self {
+        Self {
+            level,
+            at,
+            mirrored: false,
+        }
+    }
 }
 
 impl LiveTopic {
@@ -134,6 +147,11 @@ impl LiveTopic {
     /// Looks at the queue.
     pub fn read<R>(&self, look: impl FnOnce(&Topic<NsqHost>) -> R) -> R {
         look(&self.state.lock().queue)
+    }
+
+    /// Changes a queue that is being restored: nothing follows from it.
+    pub(crate) fn restore<R>(&self, change: impl FnOnce(&mut Topic<NsqHost>) -> R) -> R {
+        change(&mut self.state.lock().queue)
     }
 
     /// Changes the queue and keeps timers, journal list and spill files in step. The caller
@@ -219,6 +237,7 @@ impl LiveTopic {
             chunk: &ChunkRef(placed.chunk),
             bodies_at: placed.bodies_at,
             bodies: ranges,
+            base: placed.end,
             kept_at: placed.end,
             committed: self.committed(nsqd),
         };
@@ -229,7 +248,13 @@ impl LiveTopic {
             nsqd.page_soon(self);
         }
         let at = placed.end;
-        Ok((Kept { level, at }, then))
+        let mirrored = level != Durability::Memory && nsqd.pair.is_awaited();
+        let kept = Kept {
+            level,
+            at,
+            mirrored,
+        };
+        Ok((kept, then))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use nsq_daemon::tls::TlsAcceptor;
 use nsq_journal::{Journal, JournalError, Lsn, MemoryLog, Record, Spill};
-use nsq_protocol::{IdentifyLimits, is_ephemeral};
+use nsq_protocol::{IdentifyLimits, MessageId, is_ephemeral};
 use nsq_queue::{Topic, TopicOptions};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::live_topic::{Kept, LiveTopic};
 use crate::options::{Durability, Options};
 use crate::pager::{Housekeeping, Pager};
+use crate::pair::{self, Pair, PeerLost};
 use crate::timers::Timers;
 
 pub struct Nsqd {
@@ -28,6 +29,7 @@ pub struct Nsqd {
     pub memory: MemoryLog,
     pub timers: Timers,
     pub(crate) pager: Pager,
+    pub pair: Pair,
     topics: RwLock<HashMap<String, Arc<LiveTopic>>>,
     next_topic_number: AtomicU32,
     next_sequence: AtomicU64,
@@ -48,6 +50,7 @@ pub struct Recovered {
     pub topics: Vec<Topic<crate::host::NsqHost>>,
     pub next_topic_number: u32,
     pub next_sequence: u64,
+    pub(crate) pair: pair::Recovered,
 }
 
 impl Nsqd {
@@ -76,6 +79,7 @@ impl Nsqd {
             clients: Mutex::default(),
             unlogged: Mutex::default(),
             unlogged_some: Notify::new(),
+            pair: Pair::new(&options, recovered.pair),
             exiting: AtomicBool::new(false),
             failed: OnceLock::new(),
             announcer: OnceLock::new(),
@@ -90,6 +94,7 @@ impl Nsqd {
         for topic in nsqd.topics() {
             topic.change_now(&nsqd, |_, _| ()); // arms its timers
         }
+        nsqd.pair.hold_back(&nsqd);
         nsqd
     }
 
@@ -114,6 +119,15 @@ impl Nsqd {
 
     pub(crate) fn take_sequences(&self, count: u64) -> u64 {
         self.next_sequence.fetch_add(count, Ordering::Relaxed)
+    }
+
+    /// A message came in with its id: if it was ours once, none like it is given again.
+    pub(crate) fn note_id(&self, id: u64) {
+        let id = MessageId(id);
+        if id.node() == self.options.node() {
+            self.next_sequence
+                .fetch_max(id.sequence() + 1, Ordering::Relaxed);
+        }
     }
 
     /// Where the sequence of message ids stands, for checkpoints.
@@ -274,10 +288,7 @@ impl Nsqd {
         }
         tracing::info!("TOPIC({name}): deleting");
         self.announce(Change::TopicDeleted(name.to_owned()));
-        Ok(Some(Kept {
-            level: topic.level(),
-            at,
-        }))
+        Ok(Some(Kept::here(topic.level(), at)))
     }
 
     /// An ephemeral channel went with its last client; an ephemeral topic goes with its last
@@ -341,6 +352,21 @@ impl Nsqd {
         }
     }
 
+    /// As [`Nsqd::keep`], and by the peer if it has to be.
+    pub(crate) async fn keep_mirrored(&self, kept: Kept) -> Result<(), NotKept> {
+        // Both disks work at the same time.
+        let here = self.keep(kept);
+        let there = async {
+            match kept.mirrored {
+                true => self.pair.wait(self, kept.at).await,
+                false => Ok(()),
+            }
+        };
+        let (here, there) = tokio::join!(here, there);
+        here.map_err(NotKept::Journal)?;
+        there.map_err(NotKept::Peer)
+    }
+
     async fn sync(&self, at: Lsn) -> Result<(), JournalError> {
         struct Told(Notify);
         impl nsq_journal::Waiter for Told {
@@ -353,6 +379,13 @@ impl Nsqd {
         told.0.notified().await;
         self.journal.health()
     }
+}
+
+/// Why a message is not acknowledged.
+#[derive(Debug)]
+pub(crate) enum NotKept {
+    Journal(JournalError),
+    Peer(PeerLost),
 }
 
 /// Ephemeral topics are never journalled.

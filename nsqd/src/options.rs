@@ -12,7 +12,7 @@ use nsq_daemon::identity::NODE_IDS;
 use nsq_daemon::log::{LogFormat, LogLevel};
 use nsq_daemon::options::{Command, Parsed};
 
-pub use kinds::{AuthRequestMethod, Durability, TlsMinVersion, TlsRequired};
+pub use kinds::{AuthRequestMethod, Durability, MirrorAck, OnPeerLoss, TlsMinVersion, TlsRequired};
 
 /// What `--enable-experiment` knows.
 pub const TOPOLOGY_AWARE: &str = "topology-aware-consumption";
@@ -52,6 +52,16 @@ pub struct Options {
     pub sync_timeout: Duration,
     pub queue_scan_worker_pool_max: i64,
     pub queue_scan_selection_count: i64,
+
+    /// Empty: the broadcast address.
+    pub pair_name: String,
+    /// Empty: no peer.
+    pub pair_with: String,
+    pub mirror_ack: MirrorAck,
+    pub on_peer_loss: OnPeerLoss,
+    pub peer_loss_timeout: Duration,
+    /// 0: on request only.
+    pub adopt_after: Duration,
 
     pub msg_timeout: Duration,
     pub max_msg_timeout: Duration,
@@ -137,7 +147,33 @@ impl Options {
         u16::try_from(self.node_id).unwrap_or(0)
     }
 
+    /// What the peer calls this node.
+    #[must_use]
+    pub fn pair_name(&self) -> &str {
+        match self.pair_name.as_str() {
+            "" => &self.broadcast_address,
+            name => name,
+        }
+    }
+
+    fn check_pair(&self) -> Result<(), String> {
+        if self.pair_with.is_empty() {
+            return match self.mirror_ack {
+                MirrorAck::None => Ok(()),
+                MirrorAck::Peer => Err("--mirror-ack=peer needs --pair-with".to_owned()),
+            };
+        }
+        if self.pair_with == self.pair_name() {
+            return Err("--pair-with must name another node than --pair-name".to_owned());
+        }
+        if self.durability == Durability::Memory {
+            return Err("--pair-with needs --durability=write or fsync: what is in memory only cannot be mirrored".to_owned());
+        }
+        Ok(())
+    }
+
     fn check(&mut self) -> Result<(), String> {
+        self.check_pair()?;
         if !(0..i64::from(NODE_IDS)).contains(&self.node_id) {
             return Err("--node-id must be [0,1024)".to_owned());
         }

@@ -207,6 +207,7 @@ impl Pager {
         let over = || nsqd.journal.pool().live_bytes() > self.housekeeping.memory.soft;
         if over() {
             let mut topics = nsqd.topics();
+            topics.extend(nsqd.pair.mirrored_topics());
             topics
                 .sort_by_key(|topic| std::cmp::Reverse(topic.read(|queue| queue.resident_bytes())));
             for topic in topics.iter().take_while(|_| over()) {
@@ -253,12 +254,13 @@ impl Nsqd {
     }
 
     fn write_block(&self, topic: u32, block: &PageOut<ChunkRef>) -> Result<Page, JournalError> {
-        let entry = |&(timestamp, _, len, _): &(i64, u32, u32, u32)| SpillEntry {
+        let entry = |(&(timestamp, _, len, _), &base): (&(i64, u32, u32, u32), &u64)| SpillEntry {
             timestamp,
-            due: 0,
+            base,
             len,
         };
-        let entries: Vec<SpillEntry> = block.messages.iter().map(entry).collect();
+        let messages = block.messages.iter().zip(&block.bases);
+        let entries: Vec<SpillEntry> = messages.map(entry).collect();
         let spilled = SpillBlock {
             first_id: block.first_id,
             first_pos: block.first_pos,
@@ -273,7 +275,7 @@ impl Nsqd {
 
     /// Pages out what lies in the journal before `limit`.
     fn let_journal_go(self: &Arc<Self>, limit: Lsn) -> Result<(), JournalError> {
-        for topic in self.topics() {
+        for topic in self.topics().into_iter().chain(self.pair.mirrored_topics()) {
             if topic.level() == crate::options::Durability::Memory {
                 continue;
             }

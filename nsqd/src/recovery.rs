@@ -5,18 +5,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use nsq_journal::{
-    Chunk, Disk, Journal, JournalError, JournalOptions, Lsn, RealDisk, Record, Replay, Spill,
-    SpillOptions, SpillRef, StoredBodies,
+    Chunk, Disk, Journal, JournalError, JournalOptions, Lsn, Position, RealDisk, Record, Replay,
+    Spill, SpillOptions, SpillRef,
 };
 use nsq_protocol::MessageId;
-use nsq_queue::{Run, Topic};
+use nsq_queue::Topic;
 
 use crate::checkpoint::{State, VERSION};
 use crate::clock::Clock;
-use crate::host::{ChunkRef, NsqHost, Page};
+use crate::host::{NsqHost, Page};
 use crate::nsqd::{Nsqd, Recovered, topic_options};
 use crate::options::{Durability, Options};
 use crate::pager::Housekeeping;
+use crate::pair::{self, Adoption, Mirror, News};
+use crate::replay;
 
 /// Opens the data path: reads what is there and begins a new run.
 ///
@@ -77,6 +79,9 @@ struct Restorer<'a> {
     topics: BTreeMap<u32, Restoring>,
     next_topic_number: u32,
     next_sequence: u64,
+    pair: pair::Recovered,
+    /// Records before this are in the mirror's image.
+    pair_from: Lsn,
 }
 
 struct Restoring {
@@ -94,6 +99,8 @@ impl<'a> Restorer<'a> {
             topics: BTreeMap::new(),
             next_topic_number: 1,
             next_sequence: 0,
+            pair: pair::Recovered::default(),
+            pair_from: 0,
         }
     }
 
@@ -106,6 +113,14 @@ impl<'a> Restorer<'a> {
             pages.extend(topic.queue.pages().map(SpillRef::from));
             topic.queue.take_released();
         }
+        let copied: Vec<_> = self.pair.mirror.iter().flat_map(Mirror::topics).collect();
+        for topic in &copied {
+            topic.live.restore(|queue| {
+                queue.finish_blocks();
+                pages.extend(queue.pages().map(SpillRef::from));
+                queue.take_released();
+            });
+        }
         let missing: Vec<Page> = spill.adopt(&pages).into_iter().map(Page::from).collect();
         for topic in self.topics.values_mut().filter(|_| !missing.is_empty()) {
             let lost = topic.queue.pages_lost(|page| missing.contains(page));
@@ -113,6 +128,17 @@ impl<'a> Restorer<'a> {
                 let name = &topic.queue.name;
                 tracing::error!("TOPIC({name}): {lost} messages are lost with their spill files");
             }
+        }
+        for topic in copied.iter().filter(|_| !missing.is_empty()) {
+            topic.live.restore(|queue| {
+                let lost = queue.pages_lost(|page| missing.contains(page));
+                if lost > 0 {
+                    let name = &queue.name;
+                    tracing::error!(
+                        "mirror of {name}: {lost} messages are lost with their spill files"
+                    );
+                }
+            });
         }
         // Ids are never given twice: neither those of messages at level `memory`, nor those of a
         // tail that a power cut took from us but a consumer may have seen.
@@ -122,6 +148,7 @@ impl<'a> Restorer<'a> {
             topics: self.topics.into_values().map(|topic| topic.queue).collect(),
             next_topic_number: self.next_topic_number,
             next_sequence: self.next_sequence.max(micros),
+            pair: self.pair,
         }
     }
 
@@ -158,38 +185,100 @@ impl<'a> Restorer<'a> {
         }
     }
 
-    fn publish(
-        &mut self,
-        lsn: Lsn,
-        number: u32,
-        run: (u64, i64, i64),
-        bodies: &StoredBodies<'_>,
-        chunk: &Arc<Chunk>,
-    ) {
-        let (first_id, timestamp, due) = run;
-        let last = MessageId(first_id).sequence() + u64::from(bodies.count);
-        self.next_sequence = self.next_sequence.max(last);
-        let Some(topic) = self.topics.get_mut(&number) else {
+    /// The peer's records that the own journal has.
+    fn mirror(&mut self, lsn: Lsn, record: &Record<'_>, chunk: &Arc<Chunk>) {
+        let Record::Mirror {
+            run, to, slice, at, ..
+        } = *record
+        else {
             return;
         };
-        let ranges: Vec<(u32, u32)> = bodies
-            .iter()
-            .map(|(offset, body)| (offset, body.len() as u32))
-            .collect();
-        let chunk = ChunkRef(Arc::clone(chunk));
-        let run = Run {
-            first_id,
-            timestamp,
-            due,
-            chunk: &chunk,
-            bodies_at: bodies.bodies_at,
-            bodies: &ranges,
-            kept_at: 0,
-            committed: 0,
+        let Some(mirror) = &mut self.pair.mirror else {
+            return;
         };
-        match lsn >= topic.from {
-            true => topic.queue.publish(&run, &mut Default::default()),
-            false => topic.queue.refill(&run),
+        if lsn < self.pair_from {
+            return mirror.refill(slice, at, chunk);
+        }
+        let options = self.options;
+        let topic_options = |name: &str| pair::topic_options(options, name);
+        let mut news = News::default();
+        mirror.apply(
+            Position { run, lsn: to },
+            slice,
+            at,
+            chunk,
+            &topic_options,
+            &mut news,
+        );
+        // R15, once more: what was learned may not have been journalled since. Ids are never used twice.
+        for heard in news.finished {
+            let own = self.topics.values_mut();
+            let own = own.map(|own| &mut own.queue);
+            if let Some(queue) = own.into_iter().find(|queue| queue.name == heard.topic) {
+                for (first_id, count) in heard.ranges {
+                    queue.finish_known(&heard.channel, first_id, count, &mut Default::default());
+                }
+            }
+        }
+    }
+
+    /// What changes the mirror or the adoption as a whole.
+    fn pair(&mut self, lsn: Lsn, end: Lsn, record: &Record<'_>) {
+        if lsn < self.pair_from {
+            return;
+        }
+        let level = self.options.durability;
+        match *record {
+            Record::MirrorFrom {
+                incarnation,
+                position,
+                whole,
+                node,
+            } => self
+                .pair
+                .mirror_from(incarnation, node, (position, whole), level),
+            Record::MirrorCut { position } => {
+                if let Some(mirror) = &mut self.pair.mirror {
+                    mirror.cut(position, &mut News::default());
+                }
+            }
+            Record::Adopt {
+                incarnation,
+                from,
+                through,
+            } => {
+                self.pair.adoption = Some(Adoption {
+                    incarnation,
+                    from,
+                    through,
+                    began: end,
+                    done: None,
+                });
+            }
+            Record::Adopted { position, .. } => {
+                if let Some(adoption) = &mut self.pair.adoption {
+                    adoption.done = Some(position);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Messages that the peer owns now. In images from after this they are gone already, and nothing else is below.
+    fn release(&mut self, through: Lsn) {
+        for topic in self.topics.values_mut() {
+            topic
+                .queue
+                .release_through(through, &mut Default::default());
+        }
+    }
+
+    /// Ids are never given twice: those that come back were ours too.
+    fn note_id(&mut self, id: u64, count: u32) {
+        let id = MessageId(id);
+        if id.node() == self.options.node() {
+            let last = id.sequence() + u64::from(count);
+            self.next_sequence = self.next_sequence.max(last);
         }
     }
 }
@@ -205,6 +294,14 @@ impl Replay for Restorer<'_> {
         };
         self.next_sequence = state.next_sequence;
         self.next_topic_number = state.next_topic_number;
+        if let Some(image) = state.pair {
+            self.pair_from = image.from;
+            let options = self.options;
+            self.pair = image.restore(
+                &|name| pair::topic_options(options, name),
+                options.durability,
+            );
+        }
         for (from, image) in state.topics {
             let options = topic_options(self.options, &image.name, self.options.durability);
             let number = image.number;
@@ -222,20 +319,11 @@ impl Replay for Restorer<'_> {
     fn record(
         &mut self,
         lsn: Lsn,
-        _end: Lsn,
+        end: Lsn,
         record: Record<'_>,
         chunk: &Arc<Chunk>,
     ) -> Result<(), String> {
         match record {
-            Record::Publish {
-                topic,
-                first_id,
-                timestamp,
-                due,
-                bodies,
-            } => {
-                self.publish(lsn, topic, (first_id, timestamp, due), &bodies, chunk);
-            }
             Record::TopicCreate { topic, name } => self.create(lsn, topic, name),
             Record::TopicPause { topic, paused } => self.pause(lsn, topic, paused),
             Record::TopicDelete { topic } => {
@@ -243,9 +331,37 @@ impl Replay for Restorer<'_> {
                     self.topics.remove(&topic);
                 }
             }
+            Record::Mirror { .. } => self.mirror(lsn, &record, chunk),
+            Record::Release { through } => self.release(through.lsn),
             record => {
-                if let Some(queue) = topic_of(&record).and_then(|topic| self.after(topic, lsn)) {
-                    replay(queue, &record);
+                self.pair(lsn, end, &record);
+                match record {
+                    Record::Publish {
+                        first_id, bodies, ..
+                    } => self.note_id(first_id, bodies.count),
+                    Record::Import { id, .. } => self.note_id(id, 1),
+                    _ => {}
+                }
+                if let Record::Finish {
+                    topic,
+                    channel,
+                    ranges,
+                } = record
+                {
+                    for range in ranges.iter() {
+                        let (first_id, count) = (range.first_id, range.count);
+                        self.pair
+                            .finishes
+                            .note(topic, channel, first_id, count, end);
+                    }
+                }
+                let topic = replay::topic_of(&record);
+                let topic = topic.and_then(|topic| self.topics.get_mut(&topic));
+                if let Some(topic) = topic {
+                    match lsn >= topic.from {
+                        true => replay::apply(&mut topic.queue, &record, end, chunk),
+                        false => replay::refill(&mut topic.queue, &record, end, chunk),
+                    }
                 }
             }
         }
@@ -257,56 +373,5 @@ impl Replay for Restorer<'_> {
             "journal: {} bytes at {from} cannot be read and were set aside: {why}",
             to - from
         );
-    }
-}
-
-/// The topic that a record of a topic's life is about.
-fn topic_of(record: &Record<'_>) -> Option<u32> {
-    match *record {
-        Record::TopicEmpty { topic, .. }
-        | Record::ChannelCreate { topic, .. }
-        | Record::ChannelDelete { topic, .. }
-        | Record::ChannelEmpty { topic, .. }
-        | Record::ChannelPause { topic, .. }
-        | Record::Finish { topic, .. }
-        | Record::Delivered { topic, .. }
-        | Record::Requeue { topic, .. } => Some(topic),
-        // Handled by name, of the journal itself, or of pairs, which this version does not form.
-        _ => None,
-    }
-}
-
-fn replay(queue: &mut Topic<NsqHost>, record: &Record<'_>) {
-    match *record {
-        Record::TopicEmpty { .. } => queue.empty(),
-        Record::ChannelCreate { channel, name, .. } => queue.replay_channel(name, channel),
-        Record::ChannelDelete { channel, .. } => queue.replay_delete_channel(channel),
-        Record::ChannelEmpty { channel, .. } => queue.replay_empty_channel(channel),
-        Record::ChannelPause {
-            channel, paused, ..
-        } => queue.replay_pause_channel(channel, paused),
-        Record::Finish {
-            channel, ranges, ..
-        } => {
-            for range in ranges.iter() {
-                queue.replay_finish(channel, range.first_id, range.count);
-            }
-        }
-        Record::Delivered {
-            channel,
-            through_id,
-            ..
-        } => queue.replay_delivered(channel, through_id),
-        Record::Requeue { channel, items, .. } => {
-            for item in items.iter() {
-                let item = nsq_queue::Requeued {
-                    id: item.id,
-                    attempts: item.attempts,
-                    due: item.due,
-                };
-                queue.replay_requeue(channel, item);
-            }
-        }
-        _ => {}
     }
 }

@@ -23,7 +23,7 @@ use crate::nsqd::Nsqd;
 use crate::options::{Options, TlsMinVersion, TlsRequired};
 use crate::pager::Pager;
 use crate::timers::Timers;
-use crate::{checkpoint, connection, journal_log, recovery, statsd};
+use crate::{checkpoint, connection, journal_log, pair, recovery, statsd};
 
 const CLIENTS: Connections = Connections {
     name: "TCP",
@@ -111,6 +111,9 @@ impl Server {
         tasks.spawn(journal_log::sync(Arc::clone(&nsqd)));
         tasks.spawn(Timers::run(Arc::clone(&nsqd)));
         tasks.spawn(journal_log::run(Arc::clone(&nsqd)));
+        nsqd.pair.ensure_names(&nsqd);
+        tasks.spawn(pair::run_watch(Arc::clone(&nsqd)));
+        tasks.spawn(pair::run_adoption(Arc::clone(&nsqd)));
         let paged = Arc::clone(&nsqd);
         let pager = std::thread::Builder::new()
             .name("pager".to_owned())

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::Lsn;
 use crate::commit::Waiter;
 use crate::disk::DiskFile;
 use crate::log::Log;
 use crate::record::frame::{self, HEADER, Seed};
 use crate::record::slice::Builder;
 use crate::segment::{HEADER_BLOCK, SegmentHeader, path};
-use crate::{JournalError, Lsn};
 
 /// Consecutive records of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -206,16 +206,6 @@ impl Log {
         }
         let watchers: Vec<Arc<dyn Waiter>> = self.watchers.lock().clone();
         watchers.into_iter().for_each(Waiter::wake);
-    }
-}
-
-impl From<StreamError> for JournalError {
-    fn from(error: StreamError) -> JournalError {
-        JournalError::Io {
-            action: "read",
-            path: "the journal".to_owned(),
-            error: error.to_string(),
-        }
     }
 }
 

@@ -65,6 +65,12 @@ impl Rebased {
         (pos < range.end).then_some(range.last_base)
     }
 
+    /// The base of the message at `pos`, not above what it is; `None`: it did not move.
+    pub(crate) fn floor(&self, pos: u64) -> Option<u64> {
+        let (_, range) = self.ranges.range(..=pos).next_back()?;
+        (pos < range.end).then_some(range.first_base)
+    }
+
     /// Ranges within `from..to` whose bases are above `base`.
     pub(crate) fn above(&self, base: u64, from: u64, to: u64) -> impl Iterator<Item = (u64, u64)> {
         let start = self.ranges.range(..=from).next_back();

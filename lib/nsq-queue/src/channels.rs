@@ -45,6 +45,12 @@ impl<H: Host> Topic<H> {
         self.channels[*self.by_name.get(name)?].as_ref()
     }
 
+    /// The name of the channel with this number.
+    pub fn channel_name(&self, number: u32) -> Option<&str> {
+        let channel = self.channels[self.index_of_number(number)?].as_ref()?;
+        Some(&channel.name)
+    }
+
     pub fn channels(&self) -> impl Iterator<Item = &Channel> {
         self.channels.iter().flatten()
     }

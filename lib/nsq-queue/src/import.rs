@@ -45,7 +45,11 @@ impl<H: Host> Topic<H> {
         if let Some(pos) = self.pos_of_id(import.id) {
             self.rebased.note(pos, import.base);
             for &number in import.finished {
-                if let Some(index) = self.index_of_number(number) {
+                let index = self.index_of_number(number).filter(|&index| {
+                    let channel = self.channels[index].as_ref();
+                    channel.is_some_and(|channel| !channel.ephemeral)
+                });
+                if let Some(index) = index {
                     self.finish_at(index, pos, effects);
                 }
             }
@@ -91,6 +95,13 @@ impl<H: Host> Topic<H> {
         }
         self.wake_parked(effects);
         true
+    }
+
+    /// The message was imported again, where it is: its base moves up.
+    pub fn rebase(&mut self, id: u64, base: u64) {
+        if let Some(pos) = self.pos_of_id(id) {
+            self.rebased.note(pos, base);
+        }
     }
 
     fn give(&mut self, index: usize, pos: u64, (attempts, due): (u16, i64), now: i64) {

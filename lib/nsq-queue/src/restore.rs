@@ -244,8 +244,15 @@ impl<H: Host> Topic<H> {
             }
             self.note_deadline(index);
         }
-        for (lane, visible) in self.lanes.iter_mut().zip(&mut self.visible) {
+        for (lane, visible) in self.lanes.iter().zip(&mut self.visible) {
             visible.below = lane.next_pos;
+        }
+        self.finish_blocks();
+    }
+
+    /// Every body that there is was found: what is missing is lost.
+    pub fn finish_blocks(&mut self) {
+        for lane in &mut self.lanes {
             let unpaged = |block: &&mut Block<H>| block.live > 0 && block.page.is_none();
             for block in lane.blocks.iter_mut().filter(unpaged) {
                 let content = block.content.get_or_insert_with(|| {

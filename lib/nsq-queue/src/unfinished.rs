@@ -12,8 +12,10 @@ use crate::topic::Topic;
 pub struct Unfinished<C> {
     pub id: u64,
     pub timestamp: i64,
-    /// Journal position behind its newest record.
+    /// Journal position behind its newest record, not below what it is.
     pub base: u64,
+    /// The same, not above what it is.
+    pub floor: u64,
     /// No channel has got it yet.
     pub held: bool,
     /// When it is due, if it is held; 0 = at once.
@@ -91,6 +93,10 @@ impl<H: Host> Topic<H> {
                 id: block.first_id + (pos - block.first_pos),
                 timestamp: entry.timestamp,
                 base: self.rebased.of(pos).unwrap_or_else(|| block.base_of(pos)),
+                floor: self
+                    .rebased
+                    .floor(pos)
+                    .unwrap_or_else(|| block.base_of(pos)),
                 held: held.is_some() || undistributed,
                 due: held.unwrap_or(0),
                 pending,
@@ -100,6 +106,19 @@ impl<H: Host> Topic<H> {
             });
         }
         batch
+    }
+
+    /// Journal position behind the newest record of a message, not above what it is; `None`: it is
+    /// not here.
+    pub fn base_floor(&self, id: u64) -> Option<u64> {
+        let pos = self.pos_of_id(id)?;
+        let lane = &self.lanes[LaneKind::of(pos) as usize];
+        let block = lane.blocks.get(lane.index_of_pos(pos)?)?;
+        let known = match block.content {
+            Some(_) => block.base_of(pos),
+            None => block.first_base,
+        };
+        Some(self.rebased.floor(pos).unwrap_or(known))
     }
 
     fn waiting_between(&self, from: u64, to: u64) -> Waiting {

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use nsq_journal::{JournalError, Lsn};
-use nsq_protocol::{Command, Gate, IdentifyRequest, MessageId, ProtocolError, State, Step};
+use nsq_protocol::{
+    Command, Gate, IdentifyRequest, MessageId, PairRole, ProtocolError, State, Step,
+};
 use nsq_queue::{SettleError, SubscribeError};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -12,6 +14,7 @@ use super::Connection;
 use super::subscription::Subscription;
 use crate::live_topic::{Kept, LiveTopic, Then};
 use crate::options::Durability;
+use crate::pair::PeerLost;
 
 /// Publishes that were decoded and not yet handed over.
 #[derive(Default)]
@@ -45,6 +48,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     let from = *at as u32;
                     *at += used;
                     self.apply(command, input, from);
+                    if self.link.is_some() {
+                        self.link_read = input[*at..].to_vec();
+                        *at = input.len();
+                        return 0;
+                    }
                     if let Some(upgrade) = &mut self.upgrade {
                         upgrade.keep(&input[*at..]);
                         *at = input.len();
@@ -100,6 +108,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Command::Rdy(count) => self.set_ready(count),
             Command::Nop => {}
+            Command::Pair(role) => {
+                self.hand_over(input);
+                if let Err(error) = self.begin_link(role) {
+                    self.fail(error);
+                }
+            }
             Command::Req { id, delay_ms } => {
                 let delay = delay_ms as i64 * 1_000_000;
                 self.settle_one("REQ", id, |queue, now, consumer, id, effects| {
@@ -198,6 +212,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Some(topic) = self.run.topic.clone().filter(|_| oks > 0) else {
             return;
         };
+        if self.refused_for_the_peer(self.run.verb) {
+            return self.run.bodies.clear();
+        }
         let count = self.run.bodies.len() as u64;
         let published = topic.publish(&self.nsqd, input, &self.run.bodies, due);
         self.run.bodies.clear();
@@ -217,12 +234,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.nsqd.pager.note_memory(pool.live_bytes());
     }
 
+    /// The connection becomes a link of the pair, once everything before was sent.
+    fn begin_link(&mut self, role: &[u8]) -> Result<(), ProtocolError> {
+        if !self.may_link {
+            return Err(ProtocolError::invalid("invalid command PAIR"));
+        }
+        // A link is about all topics.
+        self.authorize("PAIR", "*", "")?;
+        self.authorize("PAIR", "*", "*")?;
+        let role = PairRole::parse(role);
+        let role = role.ok_or_else(|| ProtocolError::invalid("PAIR takes origin or holder"))?;
+        self.link = Some(role);
+        Ok(())
+    }
+
+    /// `--on-peer-loss=block`: what the peer cannot have is not taken.
+    fn refused_for_the_peer(&mut self, verb: &'static str) -> bool {
+        let refused = self.nsqd.pair.is_awaited() && self.nsqd.pair.refuses();
+        if refused {
+            self.peer_lost(verb);
+        }
+        refused
+    }
+
+    pub(super) fn peer_lost(&mut self, verb: &'static str) {
+        let code = publish_code(verb);
+        let text = format!("{verb} failed {PeerLost}");
+        self.fail(ProtocolError::fatal(code, text));
+    }
+
     fn publish_failed(&mut self, verb: &'static str, error: &JournalError) {
-        let code = match verb {
-            "PUB" => "E_PUB_FAILED",
-            "MPUB" => "E_MPUB_FAILED",
-            _ => "E_DPUB_FAILED",
-        };
+        let code = publish_code(verb);
         tracing::error!(
             "client({}): {verb} failed - {error}",
             self.client.remote_address
@@ -232,6 +274,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Consumers hear of messages once these are kept: at the end of the round, or after the sync.
     fn commit(&mut self, topic: &Arc<LiveTopic>, kept: Kept, then: Then) {
+        if kept.mirrored {
+            self.nsqd.pair.wake_at(&self.nsqd, kept.at, &self.client);
+        }
         match kept.level {
             Durability::Memory => then.happen(&self.nsqd, topic),
             Durability::Write => {
@@ -277,6 +322,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn identify(&mut self, body: &[u8]) -> Result<(), ProtocolError> {
         let request = IdentifyRequest::parse(body)?;
         let agreed = request.negotiate(&self.nsqd.identify_limits())?;
+        self.may_link = agreed.pair;
         self.heartbeat = agreed.heartbeat_ms * 1_000_000;
         self.next_heartbeat = self.nsqd.clock.now() + self.heartbeat;
         self.spec.msg_timeout = agreed.msg_timeout * 1_000_000;
@@ -346,5 +392,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Durability::Write => drop(self.write_or_wait(kept.at)),
             Durability::Fsync => self.nsqd.journal.sync_soon(kept.at, self.client.clone()),
         }
+    }
+}
+
+fn publish_code(verb: &str) -> &'static str {
+    match verb {
+        "MPUB" => "E_MPUB_FAILED",
+        "DPUB" => "E_DPUB_FAILED",
+        _ => "E_PUB_FAILED",
     }
 }

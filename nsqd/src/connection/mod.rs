@@ -18,13 +18,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use nsq_journal::JournalError;
-use nsq_protocol::{Decoder, HEARTBEAT, MAGIC_V2, ProtocolError, State};
+use nsq_protocol::{Decoder, HEARTBEAT, MAGIC_V2, PairRole, ProtocolError, State};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
 use crate::client::Client;
-use crate::nsqd::Nsqd;
+use crate::nsqd::{NotKept, Nsqd};
 use auth::Auth;
 use buffers::{Inbox, SCRATCH};
 use commands::PublishRun;
@@ -68,6 +67,11 @@ pub struct Connection<S> {
     timer: Pin<Box<Sleep>>,
     /// Another consumer was woken for what this one left: it gets its turn first.
     gives_way: bool,
+    /// IDENTIFY agreed that it may become a link of the pair.
+    may_link: bool,
+    /// It is to become one, as this end; and what was read behind that.
+    link: Option<PairRole>,
+    link_read: Vec<u8>,
     /// No more input: what is pending is answered, then the connection ends.
     closing: bool,
 }
@@ -92,6 +96,11 @@ where
     tracing::info!("TCP: new client({})", client.remote_address);
     let mut connection = Connection::new(nsqd, stream, client);
     poll_fn(|cx| connection.poll(cx)).await;
+    if let Some(role) = connection.link.filter(|_| !connection.client.is_hung_up()) {
+        let read = std::mem::take(&mut connection.link_read);
+        let (nsqd, client) = (Arc::clone(&connection.nsqd), Arc::clone(&connection.client));
+        crate::pair::serve(nsqd, &mut connection.stream, read, role, client).await;
+    }
     poll_fn(|cx| {
         connection.stream.close(cx);
         Poll::Ready(())
@@ -124,6 +133,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             last_output: now,
             timer: Box::pin(tokio::time::sleep(Duration::from_nanos(heartbeat as u64))),
             gives_way: false,
+            may_link: false,
+            link: None,
+            link_read: Vec::new(),
             closing: false,
             nsqd,
         }
@@ -175,8 +187,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Ready(Err(_)) => return Round::Closed,
             }
         }
-        if self.release_answers(woken).is_err() {
-            return Round::Closed; // the journal failed: nothing may be acknowledged any more
+        match self.release_answers(woken) {
+            Ok(()) => {}
+            // Nothing may be acknowledged any more.
+            Err(NotKept::Journal(_)) => return Round::Closed,
+            Err(NotKept::Peer(_)) => {
+                self.outbox.forget_answers();
+                self.peer_lost("PUB");
+            }
         }
         moved |= self.deliver(woken);
         match self.outbox.send(&mut self.stream, cx) {
@@ -197,12 +215,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         match moved {
             _ if self.closing && self.outbox.is_empty() => Round::Closed,
+            _ if self.link.is_some() && self.outbox.is_empty() => Round::Closed,
             true => Round::Moved,
             false => Round::Idle,
         }
     }
 
-    fn release_answers(&mut self, woken: bool) -> Result<(), JournalError> {
+    fn release_answers(&mut self, woken: bool) -> Result<(), NotKept> {
         self.outbox.release(&self.nsqd)?;
         if let Some(at) = self.outbox.unwritten().filter(|_| woken)
             && self.write_or_wait(at)
@@ -217,6 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.outbox.pending() < PENDING_ANSWERS && self.outbox.bytes() < 16 * OUTBOX_BYTES;
         let publisher = self.subscription.is_none() && self.run.published;
         !self.closing
+            && self.link.is_none()
             && self.upgrade.is_none()
             && !self.auth.as_ref().is_some_and(|auth| auth.is_asking())
             && room

@@ -6,13 +6,14 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use nsq_journal::{JournalError, Lsn};
+use nsq_journal::Lsn;
 use nsq_protocol::{ProtocolError, push_error, push_response};
 use tokio::io::AsyncWrite;
 
 use crate::live_topic::Kept;
-use crate::nsqd::Nsqd;
+use crate::nsqd::{NotKept, Nsqd};
 use crate::options::Durability;
+use crate::pair::PeerLost;
 
 /// `OK` as a response frame.
 const OK: &[u8; 10] = b"\0\0\0\x06\0\0\0\0OK";
@@ -50,6 +51,7 @@ impl Outbox {
         if let Some(last) = self.answers.back_mut()
             && let What::Oks(waiting) = &mut last.what
             && last.kept.level == kept.level
+            && last.kept.mirrored == kept.mirrored
         {
             *waiting += count;
             last.kept.at = last.kept.at.max(kept.at);
@@ -62,7 +64,7 @@ impl Outbox {
     /// A response, after everything that waits.
     pub(super) fn response(&mut self, data: &[u8]) {
         let level = Durability::Memory;
-        self.response_after(Kept { level, at: 0 }, data);
+        self.response_after(Kept::here(level, 0), data);
     }
 
     /// A response that waits for the journal itself.
@@ -79,7 +81,7 @@ impl Outbox {
         let mut frame = Vec::new();
         push_error(&mut frame, error);
         let level = Durability::Memory;
-        let kept = Kept { level, at: 0 };
+        let kept = Kept::here(level, 0);
         self.frames += 1;
         let what = What::Frame(frame);
         self.answers.push_back(Answer { kept, what });
@@ -115,8 +117,8 @@ impl Outbox {
     /// Lets go the answers whose time has come.
     ///
     /// # Errors
-    /// The journal failed: the rest will never be kept.
-    pub(super) fn release(&mut self, nsqd: &Nsqd) -> Result<(), JournalError> {
+    /// The journal failed, or the peer is lost: the rest will not be acknowledged.
+    pub(super) fn release(&mut self, nsqd: &Nsqd) -> Result<(), NotKept> {
         while let Some(answer) = self.answers.front() {
             let kept = match answer.kept.level {
                 Durability::Memory => true,
@@ -124,7 +126,14 @@ impl Outbox {
                 Durability::Fsync => nsqd.journal.durable() >= answer.kept.at,
             };
             if !kept {
-                return nsqd.journal.health();
+                return nsqd.journal.health().map_err(NotKept::Journal);
+            }
+            // R5, R6: kept here and by the peer.
+            if answer.kept.mirrored && nsqd.pair.passable() < answer.kept.at {
+                return match nsqd.pair.refuses() {
+                    true => Err(NotKept::Peer(PeerLost)),
+                    false => Ok(()),
+                };
             }
             match &answer.what {
                 What::Frame(frame) => {
@@ -146,6 +155,12 @@ impl Outbox {
     pub(super) fn unwritten(&self) -> Option<Lsn> {
         let kept = self.answers.front()?.kept;
         (kept.level == Durability::Write).then_some(kept.at)
+    }
+
+    /// Nothing that waits will be answered.
+    pub(super) fn forget_answers(&mut self) {
+        self.answers.clear();
+        (self.oks, self.frames) = (0, 0);
     }
 
     /// Sends what it can; 0 if nothing moved.

@@ -277,13 +277,14 @@ fn finish(
 }
 
 impl Nsqd {
-    fn read_block(&self, page: &Page) -> Result<Paged<ChunkRef>, JournalError> {
+    pub(crate) fn read_block(&self, page: &Page) -> Result<Paged<ChunkRef>, JournalError> {
         let block = self.spill.read_block(&page.into())?;
         let entries = block.entries.iter().zip(&block.offsets);
         Ok(Paged {
             messages: entries
                 .map(|(entry, &offset)| (entry.timestamp, offset, entry.len))
                 .collect(),
+            bases: block.entries.iter().map(|entry| entry.base).collect(),
             chunk: ChunkRef(block.chunk),
         })
     }

@@ -23,7 +23,7 @@ pub(super) async fn create_topic(From(shared): State, params: Params) -> Result 
         level => level,
     };
     let at = shared.nsqd.journal.tail();
-    shared.done(Kept { level, at }).await
+    shared.done(Kept::here(level, at)).await
 }
 
 pub(super) async fn delete_topic(From(shared): State, params: Params) -> Result {

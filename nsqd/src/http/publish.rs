@@ -6,7 +6,13 @@ use axum::http::Uri;
 use nsq_daemon::http::{Answer, ApiError, Params};
 use nsq_protocol::is_valid_name;
 
+use crate::nsqd::NotKept;
+use crate::pair::PeerLost;
+
 use super::{Result, Shared, State, not_kept};
+
+/// `--on-peer-loss=block`: the peer does not mirror this node.
+const PEER_LOST: &str = "PEER_LOST";
 
 /// Bodies in a buffer: (offset, length).
 type Ranges = Vec<(u32, u32)>;
@@ -48,6 +54,9 @@ impl Shared {
         if self.nsqd.is_exiting() {
             return Err(ApiError::new(503, "EXITING"));
         }
+        if self.nsqd.pair.is_awaited() && self.nsqd.pair.refuses() {
+            return Err(ApiError::new(503, PEER_LOST));
+        }
         let topic = self.nsqd.topic(name).map_err(not_kept)?;
         if ranges.is_empty() {
             return Ok(Answer::ok());
@@ -63,8 +72,11 @@ impl Shared {
         let pool = nsqd.journal.pool();
         pool.prepare();
         nsqd.pager.note_memory(pool.live_bytes());
-        nsqd.keep(kept).await.map_err(not_kept)?;
-        Ok(Answer::ok())
+        match nsqd.keep_mirrored(kept).await {
+            Ok(()) => Ok(Answer::ok()),
+            Err(NotKept::Journal(error)) => Err(not_kept(error)),
+            Err(NotKept::Peer(PeerLost)) => Err(ApiError::new(503, PEER_LOST)),
+        }
     }
 
     /// Milliseconds; 0 when there is none.

@@ -88,6 +88,80 @@ impl FlagValue for AuthRequestMethod {
     }
 }
 
+/// Whether a publisher's OK waits for the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MirrorAck {
+    /// It does not.
+    #[default]
+    None,
+    /// The peer holds it at the same level.
+    Peer,
+}
+
+impl FlagValue for MirrorAck {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::None),
+            "peer" => Ok(Self::Peer),
+            _ => Err("expected none or peer".to_owned()),
+        }
+    }
+
+    fn shown(&self) -> Option<String> {
+        Some(self.name().to_owned())
+    }
+
+    fn json(&self) -> Json {
+        self.name().into()
+    }
+}
+
+impl MirrorAck {
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Peer => "peer",
+        }
+    }
+}
+
+/// What publishers see of a peer that does not acknowledge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnPeerLoss {
+    /// Nothing: OK means kept here; what only this node has is counted.
+    #[default]
+    Degrade,
+    /// Their messages are refused.
+    Block,
+}
+
+impl FlagValue for OnPeerLoss {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "degrade" => Ok(Self::Degrade),
+            "block" => Ok(Self::Block),
+            _ => Err("expected degrade or block".to_owned()),
+        }
+    }
+
+    fn shown(&self) -> Option<String> {
+        Some(self.name().to_owned())
+    }
+
+    fn json(&self) -> Json {
+        self.name().into()
+    }
+}
+
+impl OnPeerLoss {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Degrade => "degrade",
+            Self::Block => "block",
+        }
+    }
+}
+
 /// Which connections must be encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TlsRequired {

@@ -7,13 +7,16 @@ use nsq_daemon::log::{LogFormat, LogLevel};
 use nsq_daemon::options::Opt;
 
 use super::Options as O;
-use super::kinds::{AuthRequestMethod, Durability, TlsMinVersion, TlsRequired};
+use super::kinds::{
+    AuthRequestMethod, Durability, MirrorAck, OnPeerLoss, TlsMinVersion, TlsRequired,
+};
 
 /// All options; `hostname` gives two of them their default.
 pub(super) fn table(hostname: &str) -> Vec<Opt<O>> {
     let groups = [
         ("Who this is, and where it is reached", basic(hostname)),
         ("How messages are kept", storage()),
+        ("Replication to a peer", pair()),
         ("What clients may ask for", limits()),
         ("What nsqd takes upon itself", protection()),
         ("Compression, encryption, authorisation", security()),
@@ -91,6 +94,25 @@ fn storage() -> Vec<Opt<O>> {
         Opt::value("queue-scan-selection-count", |o: &mut O| &mut o.queue_scan_selection_count, 20,
             "channels per cycle of NSQ's scan for timeouts")
             .superseded("timeouts and deferrals are exact, nothing is scanned"),
+    ]
+}
+
+/// Replication: see docs/pairs.md.
+#[rustfmt::skip] // a table: one option, two lines
+fn pair() -> Vec<Opt<O>> {
+    vec![
+        Opt::value("pair-name", |o: &mut O| &mut o.pair_name, text(""),
+            "this node's name within its pair, which never changes; by default the broadcast address"),
+        Opt::value("pair-with", |o: &mut O| &mut o.pair_with, text(""),
+            "name of the peer this node mirrors and is mirrored by; empty for none"),
+        Opt::value("mirror-ack", |o: &mut O| &mut o.mirror_ack, MirrorAck::None,
+            "whether OK waits for the peer to hold the message at the same durability: none or peer"),
+        Opt::value("on-peer-loss", |o: &mut O| &mut o.on_peer_loss, OnPeerLoss::Degrade,
+            "what publishers see of a peer that is gone: degrade (OK means kept here) or block (refused)"),
+        Opt::value("peer-loss-timeout", |o: &mut O| &mut o.peer_loss_timeout, secs(1),
+            "how long OKs wait for a peer that does not acknowledge"),
+        Opt::value("adopt-after", |o: &mut O| &mut o.adopt_after, secs(0),
+            "take over the peer's messages when it was silent for so long and no nsqlookupd has heard of it; 0: on request only"),
     ]
 }
 

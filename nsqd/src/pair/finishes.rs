@@ -70,7 +70,10 @@ impl Finishes {
 
     fn forget_first(&mut self) {
         if let Some((place, first_id, end)) = self.in_order.pop_front()
-            && self.by_id.get(&(place, first_id)).is_some_and(|range| range.1 == end)
+            && self
+                .by_id
+                .get(&(place, first_id))
+                .is_some_and(|range| range.1 == end)
         {
             self.by_id.remove(&(place, first_id));
         }
@@ -86,13 +89,22 @@ mod tests {
         let mut finishes = Finishes::default();
         finishes.note(1, 2, 100, 10, 50);
         finishes.note(1, 2, 200, 1, 90);
-        for (id, known) in [(99, false), (100, true), (109, true), (110, false), (200, true)] {
+        for (id, known) in [
+            (99, false),
+            (100, true),
+            (109, true),
+            (110, false),
+            (200, true),
+        ] {
             assert_eq!(finishes.contains(1, 2, id), known, "{id}");
         }
         assert!(!finishes.contains(1, 3, 100));
         finishes.acknowledged(60, 1000);
         finishes.mirrored(999);
-        assert!(finishes.contains(1, 2, 100), "the peer may not have told of it yet");
+        assert!(
+            finishes.contains(1, 2, 100),
+            "the peer may not have told of it yet"
+        );
         finishes.mirrored(1000);
         assert!(!finishes.contains(1, 2, 100) && finishes.contains(1, 2, 200));
     }

@@ -49,7 +49,9 @@ const LOST: &str = "importing records you lost";
 
 /// Rules R2, R3, R9 and R18.
 pub fn greet(incarnation: u64, runs: &Runs, holding: &Holding) -> Greeting {
-    let importing = holding.adoption.is_some_and(|adoption| adoption.done.is_none());
+    let importing = holding
+        .adoption
+        .is_some_and(|adoption| adoption.done.is_none());
     let Some((mirrored, end)) = holding.mirror else {
         return Greeting::Welcome;
     };

@@ -157,16 +157,25 @@ mod tests {
     #[test]
     fn the_stream_goes_on_where_the_copy_ends() {
         let started = start(&runs(), 50, 400, mirror(1, 60, true));
-        assert_eq!((started.position, started.whole, started.list), (at(1, 60), true, false));
+        assert_eq!(
+            (started.position, started.whole, started.list),
+            (at(1, 60), true, false)
+        );
         let blank = start(&runs(), 0, 400, None);
-        assert_eq!((blank.position, blank.whole, blank.list), (at(1, 0), true, false));
+        assert_eq!(
+            (blank.position, blank.whole, blank.list),
+            (at(1, 0), true, false)
+        );
     }
 
     #[test]
     fn a_copy_that_is_too_far_behind_gets_a_list() {
         for mirror in [None, mirror(1, 40, true), mirror(1, 40, false)] {
             let started = start(&runs(), 50, 300, mirror);
-            assert_eq!((started.position, started.whole, started.list), (at(2, 300), false, true));
+            assert_eq!(
+                (started.position, started.whole, started.list),
+                (at(2, 300), false, true)
+            );
         }
         let broken_off = start(&runs(), 50, 300, mirror(2, 200, false));
         assert_eq!((broken_off.position, broken_off.list), (at(2, 200), true));
@@ -176,7 +185,11 @@ mod tests {
     fn r3_r7_only_what_this_journal_still_has_is_acknowledged() {
         let copy = welcomed(&runs(), 9, mirror(1, 130, true));
         assert_eq!((copy.acked, copy.mirrored()), (100, 100));
-        assert_eq!(welcomed(&runs(), 9, None).acked, 0, "a blank holder has nothing");
+        assert_eq!(
+            welcomed(&runs(), 9, None).acked,
+            0,
+            "a blank holder has nothing"
+        );
         let mut copy = welcomed(&runs(), 9, mirror(2, 200, false));
         copy.whole_at = Some(280);
         assert_eq!(copy.mirrored(), 0);

@@ -56,6 +56,9 @@ mod tests {
         assert_eq!(runs.common(run(4, 120)), 120);
         assert_eq!(runs.common(run(2, 50)), 0, "nothing is known of that run");
         assert!(runs.is_forgotten(2) && !runs.is_forgotten(8));
-        assert_eq!((runs.run_at(99), runs.run_at(100), runs.run_at(500)), (3, 4, 7));
+        assert_eq!(
+            (runs.run_at(99), runs.run_at(100), runs.run_at(500)),
+            (3, 4, 7)
+        );
     }
 }

@@ -90,7 +90,7 @@ pub enum Record<'a> {
         paused: bool,
     },
     /// A message taken over from elsewhere, identity kept; `finished` are the channels already done with it. `held`: no
-    /// channel has got it yet.
+    /// channel has got it yet. `body_at`: offset of the body in the chunk; 0 when encoding.
     Import {
         topic: u32,
         id: u64,
@@ -100,6 +100,7 @@ pub enum Record<'a> {
         held: bool,
         finished: List<'a, u32>,
         body: &'a [u8],
+        body_at: u32,
     },
     /// Own messages with a base up to this position are let go; the peer owns them.
     Release { through: Position },

@@ -36,6 +36,8 @@ pub(crate) const PUBLISH_FIXED: usize = 4 + 4 + 8 + 8 + 8;
 /// Published records are encoded where they are staged.
 pub(crate) const PUBLISH_CODE: u8 = code::PUBLISH;
 pub(crate) const CODE_MAX: u8 = code::LISTED;
+/// Bytes of an import record before its list of channels.
+const IMPORT_FIXED: u32 = 4 + 8 + 8 + 2 + 8 + 1 + 4;
 /// Bytes before the frames of a mirror record.
 pub(crate) const MIRROR_FIXED: usize = 8 + 8 + 8;
 /// Records about the mirror of the peer, which it is not sent.
@@ -177,6 +179,7 @@ impl<'a> Record<'a> {
                 held,
                 ref finished,
                 body,
+                ..
             } => {
                 put_u32(out, topic);
                 put_u64(out, id);
@@ -322,7 +325,7 @@ impl<'a> Record<'a> {
                 channel: from.u32()?,
                 items: list(from.rest())?,
             },
-            code::IMPORT => decode_import(&mut from)?,
+            code::IMPORT => decode_import(&mut from, at)?,
             code::MIRROR => Record::Mirror {
                 run: from.u64()?,
                 from: from.u64()?,
@@ -361,11 +364,12 @@ fn decode_publish<'a>(from: &mut Fields<'a>, at: u32) -> Option<Record<'a>> {
     })
 }
 
-fn decode_import<'a>(from: &mut Fields<'a>) -> Option<Record<'a>> {
+fn decode_import<'a>(from: &mut Fields<'a>, at: u32) -> Option<Record<'a>> {
     let (topic, id, timestamp) = (from.u32()?, from.u64()?, from.i64()?);
     let (attempts, due, held) = (from.u16()?, from.i64()?, from.flag()?);
     let channels = from.u32()?;
-    let finished = list(from.bytes((channels as usize).checked_mul(4)?)?)?;
+    let listed = (channels as usize).checked_mul(4)?;
+    let finished = list(from.bytes(listed)?)?;
     Some(Record::Import {
         topic,
         id,
@@ -375,6 +379,7 @@ fn decode_import<'a>(from: &mut Fields<'a>) -> Option<Record<'a>> {
         held,
         finished,
         body: from.rest(),
+        body_at: at + IMPORT_FIXED + listed as u32,
     })
 }
 

@@ -95,6 +95,7 @@ fn records_of_messages_keep_code_and_layout() {
             held: true,
             finished,
             body,
+            body_at: 43,
         },
     );
 }

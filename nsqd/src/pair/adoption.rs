@@ -1,0 +1,358 @@
+//! Taking over what the mirror has: every unfinished message becomes an own one, identity kept.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use nsq_journal::{JournalError, List, Position, Record, Requeued};
+use nsq_queue::{Import, Unfinished};
+
+use super::mirror::Mirror;
+use super::receive::ensure;
+use super::{Adoption, Pair, Shared};
+use crate::host::ChunkRef;
+use crate::live_topic::{Kept, LiveTopic};
+use crate::nsqd::Nsqd;
+use crate::options::Durability;
+
+/// Why an order to adopt was not followed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdoptError {
+    #[error("there is no mirror of that node")]
+    NoMirror,
+    #[error("it has come back, in run {0}")]
+    CameBack(u64),
+    #[error("{0}")]
+    Journal(#[from] JournalError),
+}
+
+/// An order to adopt.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Order<'a> {
+    /// The peer's name.
+    pub node: &'a str,
+    /// Of which incarnation; any.
+    pub incarnation: Option<u64>,
+    /// The last run of it that whoever orders has seen.
+    pub run: Option<u64>,
+}
+
+impl Pair {
+    /// The order to adopt: whatever the mirror has beyond the last adoption. Repeated and late orders do no harm.
+    ///
+    /// # Errors
+    /// There is nothing to adopt from, or the journal's.
+    pub(crate) fn order(
+        &self,
+        nsqd: &Arc<Nsqd>,
+        order: &Order<'_>,
+    ) -> Result<Adoption, AdoptError> {
+        let mut shared = self.shared.lock();
+        let named = |mirror: &Mirror| {
+            let incarnation = order.incarnation.unwrap_or(mirror.incarnation);
+            mirror.node == order.node && mirror.incarnation == incarnation
+        };
+        if !shared.mirror.as_ref().is_some_and(named) {
+            return Err(AdoptError::NoMirror);
+        }
+        // Saves duplicates only: whoever ordered this did not know that the node has come back.
+        if let (Some(ordered), Some(heard)) = (order.run, shared.heard_run)
+            && ordered < heard
+        {
+            return Err(AdoptError::CameBack(heard));
+        }
+        begin(self, nsqd, &mut shared)?;
+        shared.adoption.ok_or(AdoptError::NoMirror)
+    }
+
+    /// How the last adoption stands.
+    pub(crate) fn adoption(&self) -> Option<Adoption> {
+        self.shared.lock().adoption
+    }
+}
+
+/// Begins an adoption, unless one is under way or there is nothing new. The record follows all that was mirrored in the
+/// same journal, so what it names is durable when it is (R8).
+pub(super) fn begin(
+    pair: &Pair,
+    nsqd: &Arc<Nsqd>,
+    shared: &mut Shared,
+) -> Result<(), JournalError> {
+    let Some(mirror) = &shared.mirror else {
+        return Ok(());
+    };
+    let (incarnation, through) = (mirror.incarnation, mirror.end);
+    let mut from = Position { run: 0, lsn: 0 };
+    if let Some(last) = shared
+        .adoption
+        .filter(|last| last.incarnation == incarnation)
+    {
+        if last.done.is_none() || through <= last.through {
+            pair.adopt.notify_one();
+            return Ok(());
+        }
+        from = last.through;
+    }
+    let began = nsqd.journal.append(&Record::Adopt {
+        incarnation,
+        from,
+        through,
+    })?;
+    shared.adoption = Some(Adoption {
+        incarnation,
+        from,
+        through,
+        began,
+        done: None,
+    });
+    tracing::warn!(
+        "PAIR: adopting what {} had up to {}",
+        mirror.node,
+        through.lsn
+    );
+    pair.counters.adoptions.fetch_add(1, Ordering::Relaxed);
+    pair.adopt.notify_one();
+    Ok(())
+}
+
+/// Imports whenever an adoption was begun, at the start too (R9). Runs until its task is ended.
+pub async fn run(nsqd: Arc<Nsqd>) {
+    loop {
+        let adoption = nsqd.pair.adoption();
+        if let Some(adoption) = adoption.filter(|adoption| adoption.done.is_none())
+            && let Err(error) = import_all(&nsqd, adoption).await
+        {
+            tracing::error!("PAIR: adoption: {error}, trying again");
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            continue;
+        }
+        nsqd.pair.adopt.notified().await;
+    }
+}
+
+async fn import_all(nsqd: &Arc<Nsqd>, adoption: Adoption) -> Result<(), JournalError> {
+    let mut imported = 0;
+    for topic in nsqd.pair.mirrored_topics() {
+        imported += import_topic(nsqd, &topic, &adoption).await?;
+    }
+    // R11: the imports are durable before ADOPTED is written, by being before it in the same journal and by its own
+    // sync; R10: it follows the last of them.
+    nsqd.keep(Kept::here(keeping(nsqd), nsqd.journal.tail()))
+        .await?;
+    let position = {
+        let mut shared = nsqd.pair.shared.lock();
+        let position = Position {
+            run: nsqd.journal.run(),
+            lsn: nsqd.journal.tail(),
+        };
+        nsqd.journal.append(&Record::Adopted {
+            incarnation: adoption.incarnation,
+            through: adoption.through,
+            position,
+        })?;
+        if let Some(present) = &mut shared.adoption {
+            present.done = Some(position);
+        }
+        position
+    };
+    nsqd.keep(Kept::here(keeping(nsqd), nsqd.journal.tail()))
+        .await?;
+    tracing::warn!(
+        "PAIR: adopted {imported} messages, up to {} of {:016x}, done at {}",
+        adoption.through.lsn,
+        adoption.incarnation,
+        position.lsn
+    );
+    nsqd.pair.holder_news.notify_one();
+    nsqd.pair.watch.notify_one();
+    Ok(())
+}
+
+/// The level at which imports are kept: that of the node, but at least written.
+fn keeping(nsqd: &Nsqd) -> Durability {
+    match nsqd.options.durability {
+        Durability::Memory => Durability::Write,
+        level => level,
+    }
+}
+
+async fn import_topic(
+    nsqd: &Arc<Nsqd>,
+    mirrored: &Arc<LiveTopic>,
+    adoption: &Adoption,
+) -> Result<u64, JournalError> {
+    ensure(nsqd, &mirrored.name, None);
+    let channels: Vec<(u32, String)> = mirrored.read(|queue| {
+        let channels = queue.channels();
+        let channels = channels.map(|channel| (channel.number, channel.name.clone()));
+        channels.collect()
+    });
+    for (_, name) in &channels {
+        ensure(nsqd, &mirrored.name, Some(name));
+    }
+    let (mut from, mut imported) = (Some(0), 0);
+    while let Some(at) = from {
+        let batch = mirrored.read(|queue| queue.unfinished(at));
+        from = batch.next;
+        if let Some(page) = batch.needs {
+            let paged = nsqd.read_block(&page);
+            match paged {
+                Ok(paged) => drop(mirrored.change_now(nsqd, |queue, _| queue.page_in(at, paged))),
+                Err(JournalError::Damaged { path, why }) => {
+                    tracing::error!("PAIR: {path} of the mirror is damaged: {why}");
+                    mirrored.change_now(nsqd, |queue, _| queue.page_lost(at));
+                }
+                Err(error) => return Err(error),
+            }
+            continue;
+        }
+        for message in &batch.messages {
+            imported += u64::from(import(nsqd, mirrored, &channels, message, adoption)?);
+        }
+        mirrored.change_now(nsqd, |queue, _| queue.evict());
+        nsqd.journal.pool().prepare();
+        nsqd.pager.note_memory(nsqd.journal.pool().live_bytes());
+        if nsqd.options.durability == Durability::Write {
+            nsqd.journal.write(nsqd.journal.tail())?;
+        }
+        nsqd.pager.room().await;
+        tokio::task::yield_now().await;
+    }
+    nsqd.pair
+        .counters
+        .imported
+        .fetch_add(imported, Ordering::Relaxed);
+    Ok(imported)
+}
+
+/// One message. False: it is not to be imported, or was.
+fn import(
+    nsqd: &Arc<Nsqd>,
+    mirrored: &LiveTopic,
+    channels: &[(u32, String)],
+    message: &Unfinished<ChunkRef>,
+    adoption: &Adoption,
+) -> Result<bool, JournalError> {
+    if message.floor > adoption.through.lsn || message.base <= adoption.from.lsn {
+        return Ok(false);
+    }
+    let own = nsqd.topic(&mirrored.name)?;
+    let pending = |name: &str| {
+        let pending = message.pending.iter();
+        let named = pending.filter(|pending| {
+            let mut channels = channels.iter();
+            channels.any(|(number, other)| *number == pending.channel && other == name)
+        });
+        named.copied().next()
+    };
+    let number = own.number;
+    let body = message.chunk.0.bytes(message.offset, message.len);
+    let now = nsqd.clock.now();
+    let committed = own.committed(nsqd);
+    let imported = own.change_now(nsqd, |queue, effects| {
+        // R9: what was imported since the adoption began need not be imported again.
+        if queue
+            .base_floor(message.id)
+            .is_some_and(|base| base >= adoption.began)
+        {
+            return Ok(false);
+        }
+        let finishes = nsqd.pair.finishes.lock();
+        // R16: what was finished here does not come back.
+        let waits = |channel: &nsq_queue::Channel| {
+            let waiting = pending(&channel.name).is_some() || message.held;
+            waiting && !finishes.contains(number, channel.number, message.id)
+        };
+        let finished = queue.channels().filter(|channel| !waits(channel));
+        let finished: Vec<u32> = finished
+            .filter(|channel| !channel.ephemeral)
+            .map(|channel| channel.number)
+            .collect();
+        let waiting: Vec<_> = queue
+            .channels()
+            .filter(|channel| !channel.ephemeral && waits(channel))
+            .filter_map(|channel| Some((channel.number, pending(&channel.name)?)))
+            .collect();
+        drop(finishes);
+        if waiting.is_empty() && !message.held {
+            return Ok(false);
+        }
+        let attempts = waiting.iter().map(|(_, pending)| pending.attempts).min();
+        let due = waiting.iter().map(|(_, pending)| pending.due).min();
+        let (attempts, due) = (attempts.unwrap_or(0), due.unwrap_or(message.due));
+        // R13: written also when the message is here: its base moves up.
+        let placed = nsqd.journal.place(&Record::Import {
+            topic: number,
+            id: message.id,
+            timestamp: message.timestamp,
+            attempts,
+            due,
+            held: message.held,
+            finished: List::Given(&finished),
+            body,
+            body_at: 0,
+        })?;
+        let offset = placed.bodies_at + IMPORT_BODY + 4 * finished.len() as u32;
+        let ephemeral = queue.channels().filter(|channel| channel.ephemeral);
+        let mut done: Vec<u32> = finished.clone();
+        done.extend(ephemeral.map(|channel| channel.number));
+        let import = Import {
+            id: message.id,
+            timestamp: message.timestamp,
+            attempts,
+            due,
+            held: message.held,
+            finished: &done,
+            chunk: &ChunkRef(placed.chunk),
+            offset,
+            len: message.len,
+            base: placed.end,
+            kept_at: placed.end,
+            committed,
+        };
+        queue.import(&import, now, effects);
+        for (channel, pending) in waiting {
+            if (pending.attempts, pending.due) == (attempts, due) {
+                continue;
+            }
+            let item = Requeued {
+                id: message.id,
+                attempts: pending.attempts,
+                due: pending.due,
+            };
+            nsqd.journal.append(&Record::Requeue {
+                topic: number,
+                channel,
+                items: List::Given(&[item]),
+            })?;
+            let item = nsq_queue::Requeued {
+                id: item.id,
+                attempts: item.attempts,
+                due: item.due,
+            };
+            queue.put_off(channel, item, now);
+        }
+        Ok(true)
+    })?;
+    if imported && own.read(|queue| queue.is_crowded()) {
+        nsqd.page_soon(&own);
+    }
+    nsqd.note_id(message.id);
+    Ok(imported)
+}
+
+/// Bytes of an import record before its list of channels.
+pub(super) const IMPORT_BODY: u32 = 4 + 8 + 8 + 2 + 8 + 1 + 4;
+
+impl Shared {
+    /// The incarnation and kept end of a mirror that lacks nothing.
+    pub(super) fn covering(&self) -> Option<(u64, Position)> {
+        let mirror = self.mirror.as_ref().filter(|mirror| mirror.whole)?;
+        Some((mirror.incarnation, self.kept?))
+    }
+
+    /// Whether an adoption is under way.
+    pub(super) fn is_importing(&self) -> bool {
+        self.adoption
+            .is_some_and(|adoption| adoption.done.is_none())
+    }
+}

@@ -1,0 +1,375 @@
+//! The copy of the peer's journal: its topics, restored record by record and never delivered from.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use nsq_journal::{Chunk, Lsn, Position, Record, slice_records};
+use nsq_queue::{Effects, Topic, TopicImage, TopicOptions};
+use serde::{Deserialize, Serialize};
+
+use crate::host::Page;
+use crate::live_topic::LiveTopic;
+use crate::options::Durability;
+use crate::replay;
+
+/// Numbers of mirrored topics have this bit, so that their spill files are nobody else's.
+const MIRRORED: u32 = 1 << 31;
+/// Below it: which mirror, then the topic's number at the peer.
+const GENERATION_SHIFT: u32 = 23;
+const GENERATIONS: u32 = 1 << 8;
+
+pub struct Mirror {
+    /// Whose.
+    pub incarnation: u64,
+    pub node: String,
+    /// Records before this were applied.
+    pub end: Position,
+    /// Nothing that is unfinished at the peer is missing.
+    pub whole: bool,
+    /// Where the last hole ends.
+    hole_end: Lsn,
+    generation: u32,
+    topics: BTreeMap<u32, Copied>,
+    level: Durability,
+}
+
+/// A topic of the peer.
+pub struct Copied {
+    pub live: Arc<LiveTopic>,
+    told: Told,
+    channels: BTreeMap<u32, Told>,
+}
+
+/// Positions of the records that say a topic or channel is there: the first and the last.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Told {
+    first: Lsn,
+    last: Lsn,
+}
+
+impl Told {
+    fn new(lsn: Lsn) -> Self {
+        Self {
+            first: lsn,
+            last: lsn,
+        }
+    }
+}
+
+/// As checkpoints keep it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MirrorImage {
+    pub incarnation: u64,
+    pub node: String,
+    pub run: u64,
+    pub lsn: Lsn,
+    pub whole: bool,
+    pub hole_end: Lsn,
+    pub generation: u32,
+    pub topics: Vec<CopiedImage>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CopiedImage {
+    pub number: u32,
+    pub told: Told,
+    pub channels: Vec<(u32, Told)>,
+    pub topic: TopicImage<Page>,
+}
+
+/// What concerns the own topics.
+#[derive(Default)]
+pub struct News {
+    /// Topics, and channels of them, that the peer has.
+    pub names: Vec<(String, Option<String>)>,
+    pub finished: Vec<Heard>,
+    /// Topics that changed.
+    pub touched: Vec<Arc<LiveTopic>>,
+    /// Numbers of those that are gone.
+    pub dropped: Vec<u32>,
+}
+
+/// Messages that the peer's consumers finished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    pub topic: String,
+    pub channel: String,
+    /// First id and count.
+    pub ranges: Vec<(u64, u64)>,
+}
+
+impl Mirror {
+    /// An empty one, which begins at `position` of the peer's journal. `generation`: unlike that of the mirror before.
+    pub fn new(
+        incarnation: u64,
+        node: &str,
+        position: Position,
+        generation: u32,
+        level: Durability,
+    ) -> Self {
+        Self {
+            incarnation,
+            node: node.to_owned(),
+            end: position,
+            whole: true,
+            hole_end: 0,
+            generation: generation % GENERATIONS,
+            topics: BTreeMap::new(),
+            level,
+        }
+    }
+
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    pub fn topics(&self) -> impl Iterator<Item = &Copied> {
+        self.topics.values()
+    }
+
+    /// Something is unfinished.
+    pub fn is_pending(&self) -> bool {
+        let mut topics = self.topics.values();
+        topics.any(|topic| topic.live.read(|queue| queue.has_through(Lsn::MAX)))
+    }
+
+    /// Goes on at `position`, with a hole before it.
+    pub fn skip_to(&mut self, position: Position) {
+        self.end = position;
+        self.whole = false;
+        self.hole_end = position.lsn;
+    }
+
+    /// Applies the records of a slice that ends at `to` and lies at `at` in `chunk`. `bodies_only`: an image has them
+    /// already.
+    pub fn apply(
+        &mut self,
+        to: Position,
+        slice: &[u8],
+        at: u32,
+        chunk: &Arc<Chunk>,
+        options: &dyn Fn(&str) -> TopicOptions,
+        news: &mut News,
+    ) {
+        for found in slice_records(slice, at) {
+            self.apply_one(&found.record, found.lsn, found.end, chunk, options, news);
+        }
+        self.end = to;
+    }
+
+    /// Bodies of a slice whose effects are in the image.
+    pub fn refill(&mut self, slice: &[u8], at: u32, chunk: &Arc<Chunk>) {
+        for found in slice_records(slice, at) {
+            let topic = replay::topic_of(&found.record);
+            if let Some(topic) = topic.and_then(|topic| self.topics.get(&topic)) {
+                topic
+                    .live
+                    .restore(|queue| replay::refill(queue, &found.record, found.end, chunk));
+            }
+        }
+    }
+
+    fn apply_one(
+        &mut self,
+        record: &Record<'_>,
+        lsn: Lsn,
+        end: Lsn,
+        chunk: &Arc<Chunk>,
+        options: &dyn Fn(&str) -> TopicOptions,
+        news: &mut News,
+    ) {
+        match *record {
+            Record::TopicCreate { topic, name } => self.create(topic, name, lsn, options, news),
+            Record::TopicDelete { topic } => self.remove(topic, news),
+            Record::TopicPause { topic, paused } => self.with(topic, |queue| {
+                queue.pause(paused, &mut Effects::default());
+            }),
+            Record::Release { through } => {
+                for topic in self.topics.values() {
+                    release(&topic.live, through.lsn);
+                    news.touched.push(Arc::clone(&topic.live));
+                }
+            }
+            Record::Listed { from } => self.listed(from, news),
+            _ => {
+                let topic = replay::topic_of(record).and_then(|topic| self.topics.get_mut(&topic));
+                let Some(topic) = topic else { return };
+                topic.note(record, lsn, news);
+                topic
+                    .live
+                    .restore(|queue| replay::apply(queue, record, end, chunk));
+                if !news
+                    .touched
+                    .last()
+                    .is_some_and(|last| Arc::ptr_eq(last, &topic.live))
+                {
+                    news.touched.push(Arc::clone(&topic.live));
+                }
+            }
+        }
+    }
+
+    fn with(&self, topic: u32, change: impl FnOnce(&mut Topic<crate::host::NsqHost>)) {
+        if let Some(topic) = self.topics.get(&topic) {
+            topic.live.restore(change);
+        }
+    }
+
+    fn create(
+        &mut self,
+        number: u32,
+        name: &str,
+        lsn: Lsn,
+        options: &dyn Fn(&str) -> TopicOptions,
+        news: &mut News,
+    ) {
+        news.names.push((name.to_owned(), None));
+        if let Some(topic) = self.topics.get_mut(&number) {
+            topic.told.last = lsn;
+            return;
+        }
+        let queue = Topic::restoring(name, self.number(number), options(name));
+        let topic = Copied {
+            live: LiveTopic::new(queue, self.level),
+            told: Told::new(lsn),
+            channels: BTreeMap::new(),
+        };
+        self.topics.insert(number, topic);
+    }
+
+    /// The number of a mirrored topic's spill files.
+    fn number(&self, number: u32) -> u32 {
+        let number = number & ((1 << GENERATION_SHIFT) - 1);
+        MIRRORED | (self.generation << GENERATION_SHIFT) | number
+    }
+
+    fn remove(&mut self, number: u32, news: &mut News) {
+        if let Some(topic) = self.topics.remove(&number) {
+            topic.live.mark_deleted();
+            news.dropped.push(topic.live.number);
+        }
+    }
+
+    /// Everything unfinished was imported again since `from`.
+    fn listed(&mut self, from: Lsn, news: &mut News) {
+        self.remove_where(|told| told.last < from, news);
+        for topic in self.topics.values() {
+            release(&topic.live, from);
+            news.touched.push(Arc::clone(&topic.live));
+        }
+        self.whole |= from >= self.hole_end;
+    }
+
+    fn remove_where(&mut self, gone: impl Fn(Told) -> bool, news: &mut News) {
+        let topics = self.topics.iter().filter(|topic| gone(topic.1.told));
+        let topics: Vec<u32> = topics.map(|topic| *topic.0).collect();
+        topics
+            .into_iter()
+            .for_each(|number| self.remove(number, news));
+        for topic in self.topics.values_mut() {
+            let channels = topic.channels.extract_if(.., |_, told| gone(*told));
+            for (number, _) in channels {
+                topic
+                    .live
+                    .restore(|queue| queue.replay_delete_channel(number));
+            }
+        }
+    }
+
+    /// The peer has lost what came after `position`. Finishes seen in it stay true.
+    pub fn cut(&mut self, position: Position, news: &mut News) {
+        self.remove_where(|told| told.first >= position.lsn, news);
+        for topic in self.topics.values() {
+            let mut known = true;
+            topic.live.restore(|queue| known = queue.cut(position.lsn));
+            if !known {
+                // Some messages may have a base that is too low or be none of the peer's: it has to list them.
+                self.whole = false;
+                self.hole_end = self.hole_end.max(position.lsn);
+            }
+            news.touched.push(Arc::clone(&topic.live));
+        }
+        self.end = position;
+    }
+
+    pub fn image(&self) -> MirrorImage {
+        let topics = self.topics.iter().map(|(&number, topic)| CopiedImage {
+            number,
+            told: topic.told,
+            channels: topic.channels.iter().map(|(&n, &told)| (n, told)).collect(),
+            topic: topic.live.read(|queue| queue.image()),
+        });
+        MirrorImage {
+            incarnation: self.incarnation,
+            node: self.node.clone(),
+            run: self.end.run,
+            lsn: self.end.lsn,
+            whole: self.whole,
+            hole_end: self.hole_end,
+            generation: self.generation,
+            topics: topics.collect(),
+        }
+    }
+
+    pub fn from_image(
+        image: MirrorImage,
+        options: &dyn Fn(&str) -> TopicOptions,
+        level: Durability,
+    ) -> Self {
+        let topics = image.topics.into_iter().map(|topic| {
+            let options = options(&topic.topic.name);
+            let queue = Topic::from_image(topic.topic, options);
+            let copied = Copied {
+                live: LiveTopic::new(queue, level),
+                told: topic.told,
+                channels: topic.channels.into_iter().collect(),
+            };
+            (topic.number, copied)
+        });
+        Self {
+            incarnation: image.incarnation,
+            node: image.node,
+            end: Position {
+                run: image.run,
+                lsn: image.lsn,
+            },
+            whole: image.whole,
+            hole_end: image.hole_end,
+            generation: image.generation,
+            topics: topics.collect(),
+            level,
+        }
+    }
+}
+
+impl Copied {
+    fn note(&mut self, record: &Record<'_>, lsn: Lsn, news: &mut News) {
+        match *record {
+            Record::ChannelCreate { channel, name, .. } => {
+                let told = self.channels.entry(channel).or_insert(Told::new(lsn));
+                told.last = lsn;
+                news.names
+                    .push((self.live.name.clone(), Some(name.to_owned())));
+            }
+            Record::ChannelDelete { channel, .. } => drop(self.channels.remove(&channel)),
+            Record::Finish {
+                channel, ranges, ..
+            } => {
+                let name = self
+                    .live
+                    .read(|queue| queue.channel_name(channel).map(str::to_owned));
+                let ranges = ranges.iter().map(|range| (range.first_id, range.count));
+                news.finished.extend(name.map(|channel| Heard {
+                    topic: self.live.name.clone(),
+                    channel,
+                    ranges: ranges.collect(),
+                }));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn release(topic: &LiveTopic, through: Lsn) {
+    topic.restore(|queue| queue.release_through(through, &mut Effects::default()));
+}

@@ -1,0 +1,324 @@
+//! Replication pairs: this node's journal is copied to its peer, and the peer's to this node. `docs/pairs.md` explains
+//! the protocol; its rules are named R1 to R18 where they live.
+//!
+//! `runs`, `holder`, `origin`, `gate`, `finishes` decide, as values; `mirror` is the copy; the rest carries out.
+
+mod adoption;
+mod finishes;
+mod gate;
+mod handover;
+mod holder;
+mod link;
+mod listing;
+mod mirror;
+mod origin;
+mod receive;
+mod runs;
+mod state;
+mod status;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use nsq_journal::{JournalError, Lsn};
+use nsq_queue::TopicOptions;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::client::Client;
+use crate::nsqd::Nsqd;
+use crate::options::{Durability, MirrorAck, Options};
+use finishes::Finishes;
+use gate::{Gate, Passage};
+use origin::{Adopted, Copy};
+use runs::Runs;
+
+pub use adoption::run as run_adoption;
+pub(crate) use adoption::{AdoptError, Order};
+pub use handover::run as run_watch;
+pub(crate) use holder::Adoption;
+pub(crate) use link::serve;
+pub(crate) use mirror::{Mirror, News};
+pub(crate) use state::PairImage;
+
+/// How far the peer may be behind before the journal's front goes without it, bytes. It is sent a list then.
+const KEPT_FOR_PEER: u64 = 1 << 30;
+
+/// This node's half of a pair. Every node has one; without a peer it does nothing.
+pub struct Pair {
+    /// Name of this node.
+    pub(crate) node: String,
+    /// Name of the other; empty without.
+    pub(crate) peer: String,
+    /// Level at which the peer's records are kept, and acknowledged, here.
+    level: Durability,
+    awaited: bool,
+    /// Taken before any topic's lock. What is recorded under it is applied under it.
+    shared: Mutex<Shared>,
+    gate: Mutex<Waiting>,
+    /// Everything before this may be acknowledged; follows the gate.
+    passable: AtomicU64,
+    refuses: AtomicBool,
+    finishes: Mutex<Finishes>,
+    /// The holder's link has something to look at: an adoption was begun or is done.
+    pub(crate) holder_news: Notify,
+    /// The origin's link has something to look at.
+    pub(crate) origin_news: Notify,
+    /// Something the watch has to look at.
+    pub(crate) watch: Notify,
+    pub(crate) adopt: Notify,
+    counters: Counters,
+}
+
+/// Behind the pair's lock.
+pub(crate) struct Shared {
+    pub(crate) mirror: Option<Mirror>,
+    pub(crate) adoption: Option<Adoption>,
+    /// The peer's copy of this journal.
+    pub(crate) copy: Copy,
+    /// What the peer adopted of it.
+    pub(crate) adopted: Option<Adopted>,
+    /// Topics are held back since this moment: after a start, or for a hand-over.
+    pub(crate) held_back: Option<i64>,
+    /// Numbers of the links that count: an older one is void.
+    pub(crate) origin_link: u64,
+    pub(crate) holder_link: u64,
+    pub(crate) origin_up: bool,
+    pub(crate) holder_up: bool,
+    /// Ends in the own journal of what was mirrored, with the peer's positions.
+    pub(crate) unkept: std::collections::VecDeque<(Lsn, nsq_journal::Position)>,
+    /// Mirrored and kept through here.
+    pub(crate) kept: Option<nsq_journal::Position>,
+    /// The own journal cannot be read before this.
+    pub(crate) unreadable: Lsn,
+    pub(crate) listing: bool,
+    /// The latest run of the mirrored incarnation that said HELLO.
+    pub(crate) heard_run: Option<u64>,
+}
+
+struct Waiting {
+    gate: Gate,
+    clients: Vec<(Lsn, Arc<Client>)>,
+    others: Vec<(Lsn, Arc<Notify>)>,
+}
+
+/// Totals since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) records_sent: AtomicU64,
+    pub(crate) bytes_sent: AtomicU64,
+    pub(crate) bytes_received: AtomicU64,
+    pub(crate) adoptions: AtomicU64,
+    pub(crate) imported: AtomicU64,
+    pub(crate) released: AtomicU64,
+    pub(crate) listings: AtomicU64,
+    pub(crate) losses: AtomicU64,
+}
+
+/// What recovery found.
+#[derive(Default)]
+pub(crate) struct Recovered {
+    pub(crate) mirror: Option<Mirror>,
+    pub(crate) adoption: Option<Adoption>,
+    pub(crate) finishes: Finishes,
+}
+
+/// Options of mirrored topics: what happens to them is journalled by the peer.
+pub(crate) fn topic_options(options: &Options, name: &str) -> TopicOptions {
+    TopicOptions {
+        journalled: false,
+        ..crate::nsqd::topic_options(options, name, options.durability)
+    }
+}
+
+/// The peer is gone and `--on-peer-loss=block` says not to go on alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PeerLost;
+
+impl std::fmt::Display for PeerLost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the peer does not mirror this node and --on-peer-loss=block: try the peer")
+    }
+}
+
+impl Pair {
+    pub(crate) fn new(options: &Options, recovered: Recovered) -> Self {
+        let patience = options.peer_loss_timeout.as_nanos() as i64;
+        let kept = recovered.mirror.as_ref().map(|mirror| mirror.end);
+        Self {
+            node: options.pair_name().to_owned(),
+            peer: options.pair_with.clone(),
+            level: options.durability,
+            awaited: options.mirror_ack == MirrorAck::Peer,
+            shared: Mutex::new(Shared {
+                mirror: recovered.mirror,
+                adoption: recovered.adoption,
+                copy: Copy::default(),
+                adopted: None,
+                held_back: None,
+                origin_link: 0,
+                holder_link: 0,
+                origin_up: false,
+                holder_up: false,
+                unkept: Default::default(),
+                kept,
+                unreadable: 0,
+                listing: false,
+                heard_run: None,
+            }),
+            gate: Mutex::new(Waiting {
+                gate: Gate::new(options.on_peer_loss, patience),
+                clients: Vec::new(),
+                others: Vec::new(),
+            }),
+            passable: AtomicU64::new(0),
+            refuses: AtomicBool::new(false),
+            finishes: Mutex::new(recovered.finishes),
+            holder_news: Notify::new(),
+            origin_news: Notify::new(),
+            watch: Notify::new(),
+            adopt: Notify::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// This node has a peer.
+    pub(crate) fn is_configured(&self) -> bool {
+        !self.peer.is_empty()
+    }
+
+    /// Publishers wait for the peer.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaited
+    }
+
+    /// How far answers may go.
+    pub(crate) fn passable(&self) -> Lsn {
+        self.passable.load(Ordering::Acquire)
+    }
+
+    /// Publishing is refused.
+    pub(crate) fn refuses(&self) -> bool {
+        self.refuses.load(Ordering::Acquire)
+    }
+
+    /// Has a connection woken once the peer has everything before `at`, or is lost.
+    pub(crate) fn wake_at(&self, nsqd: &Nsqd, at: Lsn, client: &Arc<Client>) {
+        let mut waiting = self.gate.lock();
+        waiting.gate.waits_for(at, nsqd.clock.now());
+        match waiting.clients.last_mut() {
+            Some((last, same)) if Arc::ptr_eq(same, client) => *last = at.max(*last),
+            _ => waiting.clients.push((at, Arc::clone(client))),
+        }
+        drop(waiting);
+        if self.passable() >= at || self.refuses() {
+            client.wake();
+        }
+        self.watch.notify_one();
+    }
+
+    /// Returns once the peer has everything before `at`.
+    pub(crate) async fn wait(&self, nsqd: &Nsqd, at: Lsn) -> Result<(), PeerLost> {
+        let told = Arc::new(Notify::new());
+        {
+            let mut waiting = self.gate.lock();
+            waiting.gate.waits_for(at, nsqd.clock.now());
+            waiting.others.push((at, Arc::clone(&told)));
+        }
+        self.watch.notify_one();
+        loop {
+            match () {
+                () if self.passable() >= at => return Ok(()),
+                () if self.refuses() => return Err(PeerLost),
+                () => told.notified().await,
+            }
+        }
+    }
+
+    /// Changes the gate and lets out whom it lets out.
+    fn change_gate(&self, change: impl FnOnce(&mut Gate) -> bool) {
+        let mut waiting = self.gate.lock();
+        let was_lost = waiting.gate.is_lost();
+        change(&mut waiting.gate);
+        let lost = waiting.gate.is_lost();
+        let through = match waiting.gate.passage() {
+            Passage::Through(through) => {
+                self.passable.store(through, Ordering::Release);
+                self.refuses.store(false, Ordering::Release);
+                through
+            }
+            Passage::Refused(through) => {
+                self.passable.store(through, Ordering::Release);
+                self.refuses.store(true, Ordering::Release);
+                Lsn::MAX
+            }
+        };
+        let clients = std::mem::take(&mut waiting.clients);
+        let (out, rest): (Vec<_>, Vec<_>) = clients.into_iter().partition(|one| one.0 <= through);
+        waiting.clients = rest;
+        let others = std::mem::take(&mut waiting.others);
+        let (told, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|one| one.0 <= through);
+        waiting.others = rest;
+        drop(waiting);
+        out.iter().for_each(|(_, client)| client.wake());
+        told.iter().for_each(|(_, told)| told.notify_one());
+        if lost && !was_lost {
+            self.counters.losses.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!("PAIR: {} does not acknowledge, going on alone", self.peer);
+        } else if was_lost && !lost {
+            tracing::info!("PAIR: {} has caught up", self.peer);
+        }
+    }
+
+    /// R16: these were finished by the record before `end`.
+    pub(crate) fn note_finish(&self, topic: u32, channel: u32, range: (u64, u64), end: Lsn) {
+        if self.is_configured() {
+            self.finishes
+                .lock()
+                .note(topic, channel, range.0, range.1, end);
+        }
+    }
+
+    /// Where the journal has to begin for the peer to go on reading.
+    pub(crate) fn wanted_from(&self, tail: Lsn) -> Lsn {
+        if !self.is_configured() {
+            return Lsn::MAX;
+        }
+        let acked = self.shared.lock().copy.acked;
+        acked.max(tail.saturating_sub(KEPT_FOR_PEER))
+    }
+
+    /// This journal's runs.
+    fn runs(&self, nsqd: &Nsqd) -> Runs {
+        Runs {
+            runs: nsqd.journal.runs(),
+            end: nsqd.journal.tail(),
+        }
+    }
+
+    /// The mirror for a checkpoint, and where replay has to begin for its sake.
+    ///
+    /// # Errors
+    /// None of its own; the journal's.
+    pub(crate) fn image(&self, nsqd: &Nsqd) -> Result<(Lsn, Option<PairImage>), JournalError> {
+        nsqd.journal.health()?;
+        let shared = self.shared.lock();
+        let tail = nsqd.journal.tail();
+        let mut keep_from = tail;
+        for topic in shared.mirror.iter().flat_map(Mirror::topics) {
+            let oldest = topic.live.read(|queue| {
+                let chunks = queue.unpaged_chunks();
+                chunks.map(|chunk| chunk.0.base()).min()
+            });
+            keep_from = oldest.map_or(keep_from, |oldest| keep_from.min(oldest));
+        }
+        Ok((keep_from, PairImage::of(&shared, tail)))
+    }
+
+    /// Topics of the mirror, for whoever pages out.
+    pub(crate) fn mirrored_topics(&self) -> Vec<Arc<crate::LiveTopic>> {
+        let shared = self.shared.lock();
+        let topics = shared.mirror.iter().flat_map(Mirror::topics);
+        topics.map(|topic| Arc::clone(&topic.live)).collect()
+    }
+}
