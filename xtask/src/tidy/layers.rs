@@ -17,6 +17,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("nsq-rig", 4),
     ("nsqd", 4),
     ("nsqlookupd", 4),
+    ("nsq-tools", 4),
     ("nsq-operator", 4),
     ("xtask", 9),
 ];

@@ -1,0 +1,19 @@
+//! `nsq_to_nsq`: from one nsqd to another. With `--mirror` it carries the journal of one node of a pair to the other.
+
+use std::process::ExitCode;
+
+use nsq_daemon::Stop;
+use nsq_tools::mirror;
+
+fn main() -> ExitCode {
+    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    let is_mode = |name: &str| {
+        let mut args = args.iter().filter_map(|arg| arg.to_str());
+        args.any(|arg| arg.trim_start_matches('-') == name)
+    };
+    match () {
+        () if is_mode("mirror") => mirror::main(args),
+        () => Stop::Fatal("nothing to do: --mirror is the mode there is".to_owned())
+            .report("[nsq_to_nsq] "),
+    }
+}

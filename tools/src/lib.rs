@@ -1,0 +1,5 @@
+//! What the tools share; each tool is a file in `src/bin`.
+
+#![forbid(unsafe_code)]
+
+pub mod mirror;
