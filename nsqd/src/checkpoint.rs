@@ -74,7 +74,7 @@ pub fn take(nsqd: &Arc<Nsqd>, last: bool) -> Result<(), JournalError> {
         }
     }
     // The peer goes on reading where it is, unless it is too far behind.
-    keep_from = keep_from.min(nsqd.pair.wanted_from(nsqd.journal.tail()));
+    keep_from = keep_from.min(nsqd.pair.wanted_from(nsqd));
     let state = State {
         next_sequence: nsqd.sequence(),
         next_topic_number,

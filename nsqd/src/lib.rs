@@ -37,6 +37,7 @@ pub mod engine {
     pub use crate::journal_log::{log_all, run as run_journal_log};
     pub use crate::memory_budget::MemoryBudget;
     pub use crate::pager::{Housekeeping, Pager};
+    pub use crate::pair::simulated as pair;
     pub use crate::pair::{run_adoption, run_watch};
     pub use crate::recovery::open_on;
     pub use crate::timers::Timers;

@@ -95,6 +95,7 @@ impl Nsqd {
             topic.change_now(&nsqd, |_, _| ()); // arms its timers
         }
         nsqd.pair.hold_back(&nsqd);
+        nsqd.pair.ensure_names(&nsqd);
         nsqd
     }
 

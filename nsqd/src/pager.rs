@@ -18,6 +18,9 @@ use crate::live_topic::LiveTopic;
 use crate::memory_budget::MemoryBudget;
 use crate::nsqd::Nsqd;
 
+/// [`Housekeeping::kept_for_peer`] on a large volume.
+const KEPT_FOR_PEER: u64 = 1 << 30;
+
 /// How much journal is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Housekeeping {
@@ -25,6 +28,9 @@ pub struct Housekeeping {
     pub checkpoint_every: u64,
     /// What keeps more bytes than this from being let go is paged out.
     pub journal_kept: u64,
+    /// How far the peer of a pair may be behind before the journal goes on without it, bytes: it is sent a list
+    /// then.
+    pub kept_for_peer: u64,
     /// How much memory messages may take.
     pub memory: MemoryBudget,
 }
@@ -37,6 +43,7 @@ impl Housekeeping {
         Self {
             checkpoint_every: journal_kept / 4,
             journal_kept,
+            kept_for_peer: (bytes / 4).min(KEPT_FOR_PEER),
             memory: MemoryBudget::of_this_process(),
         }
     }
@@ -93,6 +100,10 @@ impl Pager {
             crowded.topics.push_back(Arc::downgrade(topic));
             self.changed.notify_one();
         }
+    }
+
+    pub(crate) fn kept_for_peer(&self) -> u64 {
+        self.housekeeping.kept_for_peer
     }
 
     pub(crate) fn stop(&self) {

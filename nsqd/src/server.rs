@@ -111,7 +111,6 @@ impl Server {
         tasks.spawn(journal_log::sync(Arc::clone(&nsqd)));
         tasks.spawn(Timers::run(Arc::clone(&nsqd)));
         tasks.spawn(journal_log::run(Arc::clone(&nsqd)));
-        nsqd.pair.ensure_names(&nsqd);
         tasks.spawn(pair::run_watch(Arc::clone(&nsqd)));
         tasks.spawn(pair::run_adoption(Arc::clone(&nsqd)));
         let paged = Arc::clone(&nsqd);

@@ -14,6 +14,7 @@ mod mirror;
 mod origin;
 mod receive;
 mod runs;
+pub mod simulated;
 mod state;
 mod status;
 
@@ -40,9 +41,6 @@ pub(crate) use holder::Adoption;
 pub(crate) use link::serve;
 pub(crate) use mirror::{Mirror, News};
 pub(crate) use state::PairImage;
-
-/// How far the peer may be behind before the journal's front goes without it, bytes. It is sent a list then.
-const KEPT_FOR_PEER: u64 = 1 << 30;
 
 /// This node's half of a pair. Every node has one; without a peer it does nothing.
 pub struct Pair {
@@ -280,12 +278,13 @@ impl Pair {
     }
 
     /// Where the journal has to begin for the peer to go on reading.
-    pub(crate) fn wanted_from(&self, tail: Lsn) -> Lsn {
+    pub(crate) fn wanted_from(&self, nsqd: &Nsqd) -> Lsn {
         if !self.is_configured() {
             return Lsn::MAX;
         }
         let acked = self.shared.lock().copy.acked;
-        acked.max(tail.saturating_sub(KEPT_FOR_PEER))
+        let tail = nsqd.journal.tail();
+        acked.max(tail.saturating_sub(nsqd.pager.kept_for_peer()))
     }
 
     /// This journal's runs.

@@ -18,6 +18,8 @@ pub struct Rules {
     /// Messages time out under their consumers: a finish may come too late and be refused after
     /// the message has gone to somebody else.
     pub finish_may_be_late: bool,
+    /// Two nodes may own a message: it can come again after its finish, but it must be finished once.
+    pub paired: bool,
 }
 
 /// All messages of a run and what became of them.
@@ -45,6 +47,8 @@ struct Message {
 struct Fate {
     deliveries: u32,
     finished: Option<i64>,
+    /// Ever, by anybody.
+    done: bool,
 }
 
 /// What happened in all.
@@ -61,6 +65,8 @@ pub struct Counts {
     pub forgotten_finishes: u64,
     /// Deliveries after a finish that came too late.
     pub late_finishes: u64,
+    /// Messages that were acknowledged by a node alone and went with its disk.
+    pub excused: u64,
 }
 
 /// The outcome of a run.
@@ -161,7 +167,7 @@ impl Auditor {
             |&&crash: &&i64| (finished..finished + rules.finish_may_be_forgotten).contains(&crash);
         if self.crashes.iter().find(taken).is_some() {
             self.counts.forgotten_finishes += 1;
-        } else if rules.finish_may_be_late {
+        } else if rules.finish_may_be_late || rules.paired {
             self.counts.late_finishes += 1;
         } else {
             self.complain(format!(
@@ -182,6 +188,7 @@ impl Auditor {
             .and_then(|(m, index)| m.fates.get_mut(index))
         {
             fate.finished = Some(now);
+            fate.done = true;
         }
     }
 
@@ -194,6 +201,14 @@ impl Auditor {
             .and_then(|(m, index)| m.fates.get_mut(index))
         {
             fate.finished = None;
+        }
+    }
+
+    /// This message may be lost: the node that had it alone said so, and its disk is gone.
+    pub fn excused(&mut self, number: u64) {
+        self.counts.excused += 1;
+        if let Some(message) = self.messages.get_mut(&number) {
+            message.acknowledged = false;
         }
     }
 
@@ -232,7 +247,7 @@ impl Auditor {
         {
             let channels = self.channels.get(&message.topic).into_iter().flatten();
             for (channel, fate) in channels.zip(&message.fates) {
-                if fate.deliveries == 0 {
+                if fate.deliveries == 0 || (self.rules.paired && !fate.done) {
                     lost.push((number, message.topic.clone(), channel.clone()));
                 } else if fate.finished.is_none() {
                     unfinished += 1;
@@ -270,6 +285,7 @@ mod tests {
         let rules = Rules {
             finish_may_be_forgotten: 50,
             finish_may_be_late: false,
+            paired: false,
         };
         let mut auditor = Auditor::new(rules, channels);
         auditor.sent("t", 7);

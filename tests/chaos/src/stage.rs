@@ -74,6 +74,7 @@ impl Stage {
             finish_may_be_forgotten: FINISH_MAY_BE_FORGOTTEN,
             // The message timeout is a minute; a message is kept for milliseconds.
             finish_may_be_late: false,
+            paired: false,
         };
         Self {
             origin: Instant::now(),

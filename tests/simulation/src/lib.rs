@@ -8,6 +8,7 @@ mod client;
 mod consumer;
 mod director;
 mod node;
+pub mod pair;
 mod plan;
 mod publisher;
 mod world;

@@ -1,9 +1,12 @@
-//! `nsq-simulation [--seed S | --seeds N [--from F]]`: runs worlds and prints what came of them.
+//! `nsq-simulation [--pair] [--seed S | --seeds N [--from F]]`: runs worlds and prints what came of
+//! them; with `--pair` worlds of two nodes that mirror each other.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use nsq_auditor::Verdict;
+use nsq_simulation::pair::{self, PairPlan};
 use nsq_simulation::{Plan, run};
 
 fn main() -> ExitCode {
@@ -18,9 +21,13 @@ fn main() -> ExitCode {
 }
 
 fn simulate() -> Result<bool> {
-    let (mut from, mut count, mut one) = (0, 100, false);
+    let (mut from, mut count, mut one, mut paired) = (0, 100, false, false);
     let mut words = std::env::args().skip(1);
     while let Some(flag) = words.next() {
+        if flag == "--pair" {
+            paired = true;
+            continue;
+        }
         let value = words
             .next()
             .with_context(|| format!("{flag} takes a number"))?;
@@ -29,27 +36,22 @@ fn simulate() -> Result<bool> {
             "--seed" => (from, count, one) = (value, 1, true),
             "--seeds" => count = value,
             "--from" => from = value,
-            _ => bail!("usage: simulate [--seed S | --seeds N [--from F]]"),
+            _ => bail!("usage: simulate [--pair] [--seed S | --seeds N [--from F]]"),
         }
     }
     let (mut steps, mut crashes, mut failed) = (0, 0, 0);
     let began = Instant::now();
     for seed in from..from + count {
-        let plan = Plan {
-            verbose: one,
-            ..Plan::of(seed)
+        let (verdict, took) = match paired {
+            true => pair_world(seed, one),
+            false => world(seed, one),
         };
-        let shown = format!("{plan:?}");
-        let outcome = run(plan);
-        steps += outcome.steps;
-        crashes += outcome.verdict.counts.crashes;
-        if one {
-            println!("{shown}\n{outcome:#?}");
-        }
-        if !outcome.verdict.is_good() {
+        steps += took;
+        crashes += verdict.counts.crashes;
+        if !verdict.is_good() {
             failed += 1;
-            let verdict = &outcome.verdict;
-            println!("FAILED: cargo xtask simulate --seed {seed}");
+            let pair = if paired { "--pair " } else { "" };
+            println!("FAILED: cargo xtask simulate {pair}--seed {seed}");
             println!(
                 "  {} lost: {:?}",
                 verdict.lost.len(),
@@ -66,4 +68,30 @@ fn simulate() -> Result<bool> {
         steps as f64 / took
     );
     Ok(failed == 0)
+}
+
+fn world(seed: u64, one: bool) -> (Verdict, u64) {
+    let plan = Plan {
+        verbose: one,
+        ..Plan::of(seed)
+    };
+    let shown = format!("{plan:?}");
+    let outcome = run(plan);
+    if one {
+        println!("{shown}\n{outcome:#?}");
+    }
+    (outcome.verdict, outcome.steps)
+}
+
+fn pair_world(seed: u64, one: bool) -> (Verdict, u64) {
+    let plan = PairPlan {
+        verbose: one,
+        ..PairPlan::of(seed)
+    };
+    let shown = format!("{plan:?}");
+    let outcome = pair::run(plan);
+    if one {
+        println!("{shown}\n{outcome:#?}");
+    }
+    (outcome.verdict, outcome.steps)
 }

@@ -43,11 +43,13 @@ impl Node {
             },
             mem_queue_size: plan.mem_queue_size,
             node_id: 5,
+            max_defer_timeout: std::time::Duration::from_secs(3600),
             ..Options::command("simulated").defaults()
         };
         let housekeeping = Housekeeping {
             checkpoint_every: plan.checkpoint_every,
             journal_kept: 4 * plan.checkpoint_every,
+            kept_for_peer: 0,
             memory: MemoryBudget {
                 soft: plan.memory,
                 hard: 2 * plan.memory,

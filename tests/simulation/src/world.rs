@@ -105,6 +105,7 @@ impl World {
             finish_may_be_forgotten: FINISH_MAY_BE_FORGOTTEN.as_nanos() as i64
                 + 4 * plan.slow_disk_us as i64 * 1000,
             finish_may_be_late: plan.msg_timeout_ms < 10_000,
+            paired: false,
         };
         Self {
             plan,

@@ -81,6 +81,16 @@ pub fn tls(options: &Options) -> Result<Option<Tls>, ConnectError> {
     Ok(Some(Tls(TlsConnector::from(Arc::new(config)))))
 }
 
+/// Introduces itself on a connection without TLS.
+///
+/// # Errors
+/// What nsqd said against it.
+pub async fn introduce<S: Stream>(mut stream: S) -> Result<S, ConnectError> {
+    stream.write_all(MAGIC_V2).await?;
+    identify(&mut stream, false).await?;
+    Ok(stream)
+}
+
 /// Connects; with TLS also negotiates that.
 pub async fn connect(address: &str, tls: Option<&Tls>) -> Result<Box<dyn Stream>, ConnectError> {
     let failed = |error: io::Error| ConnectError::Io {
@@ -92,11 +102,10 @@ pub async fn connect(address: &str, tls: Option<&Tls>) -> Result<Box<dyn Stream>
         .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
         .map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
-    stream.write_all(MAGIC_V2).await.map_err(failed)?;
     let Some(tls) = tls else {
-        identify(&mut stream, false).await?;
-        return Ok(Box::new(stream));
+        return Ok(Box::new(introduce(stream).await?));
     };
+    stream.write_all(MAGIC_V2).await.map_err(failed)?;
     identify(&mut stream, true).await?;
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     let host = host.trim_matches(['[', ']']).to_owned();

@@ -12,7 +12,7 @@ use std::time::Duration;
 use nsq_daemon::{Stop, log, shutdown};
 use nsq_protocol::PairRole;
 
-pub use connect::{ConnectError, link};
+pub use connect::{ConnectError, introduce, link};
 pub use options::Options;
 pub use relay::{RelayError, relay};
 

@@ -1,0 +1,310 @@
+//! What happens to the pair, and the calm at the end: both nodes back, connected, drained, and
+//! each with a true copy of the other.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use nsq_journal::JournalError;
+use nsq_journal::sim::SimDisk;
+use nsqd::Nsqd;
+use nsqd::engine::{Pager, pair};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::task::JoinSet;
+
+use super::node::NAMES;
+use super::world::PairWorld;
+use crate::plan::{Level, TOPICS};
+
+/// Virtual time after which a pair that has not come to rest is a failure.
+const PATIENCE: i64 = 600_000_000_000;
+
+/// All channels are there before the first message.
+pub fn make_channels(world: &PairWorld) {
+    for index in 0..2 {
+        let Some(nsqd) = world.nsqd(index) else {
+            continue;
+        };
+        for &(topic, channels) in TOPICS {
+            for channel in channels {
+                let made = nsqd
+                    .topic(topic)
+                    .and_then(|topic| topic.create_channel(&nsqd, channel));
+                if let Err(error) = made.map(|_| ()).and(nsqd.journal.sync().map(|_| ())) {
+                    let complaint = format!("{topic}/{channel}: {error}");
+                    world.auditor.lock().complain(complaint);
+                }
+            }
+        }
+    }
+}
+
+/// What is still to happen.
+struct Director<'a> {
+    world: &'a PairWorld,
+    random: StdRng,
+    outages: usize,
+    losses: usize,
+    adoptions: usize,
+    partitions: usize,
+    /// At level `write` one power cut is survived.
+    cuts: usize,
+    restart_at: [i64; 2],
+    heal_at: i64,
+    next: i64,
+    adopted: u64,
+    lost: u64,
+}
+
+pub async fn run(world: &Arc<PairWorld>, publishers: &mut JoinSet<()>) -> (u64, u64) {
+    let plan = &world.plan;
+    let mut random = StdRng::seed_from_u64(plan.seed ^ 0x5000);
+    let write = plan.level == Level::Write;
+    let cut = write && random.random_bool(0.5);
+    let mut director = Director {
+        world,
+        outages: plan.outages,
+        // At level `write` not both: what the cut took from one is on the other only.
+        losses: if cut { 0 } else { plan.losses },
+        adoptions: plan.adoptions,
+        partitions: plan.partitions,
+        cuts: if write { usize::from(cut) } else { usize::MAX },
+        restart_at: [0; 2],
+        heal_at: 0,
+        next: random.random_range(1_000_000..200_000_000),
+        adopted: 0,
+        lost: 0,
+        random,
+    };
+    let mut deadline = None;
+    loop {
+        let wait = director.random.random_range(1..=plan.slow_disk_us);
+        tokio::time::sleep(Duration::from_micros(wait)).await;
+        director.go_on().await;
+        while publishers.try_join_next().is_some() {}
+        let is_calm = publishers.is_empty() && director.is_done();
+        if !is_calm {
+            continue;
+        }
+        world.drain();
+        let deadline = *deadline.get_or_insert(world.now() + PATIENCE);
+        if is_at_rest(world) {
+            break;
+        }
+        if world.now() > deadline {
+            complain_of_rest(world);
+            break;
+        }
+    }
+    (director.adopted, director.lost)
+}
+
+impl Director<'_> {
+    async fn go_on(&mut self) {
+        let now = self.world.now();
+        for index in 0..2 {
+            if self.world.nsqd(index).is_none() && now >= self.restart_at[index] {
+                self.world.start(index);
+            }
+            keep_house(self.world, index, &mut self.random);
+        }
+        if now >= self.heal_at && self.world.partitioned.swap(false, Ordering::Relaxed) {
+            self.world.note("the partition heals");
+        }
+        if now >= self.next {
+            self.next = now + self.random.random_range(1_000_000..400_000_000);
+            self.happen().await;
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        let left = self.outages + self.losses + self.adoptions + self.partitions;
+        left == 0 && !self.world.partitioned.load(Ordering::Relaxed)
+    }
+
+    async fn happen(&mut self) {
+        let index = self.random.random_range(0..2);
+        match self.random.random_range(0..4) {
+            0 if self.outages > 0 => {
+                self.outages -= 1;
+                self.outage(index).await;
+                if self.world.plan.both && self.random.random_bool(0.5) {
+                    self.outage(1 - index).await;
+                }
+            }
+            1 if self.losses > 0 => self.lose_disk(index),
+            2 if self.adoptions > 0 => {
+                self.adoptions -= 1;
+                if let Some(nsqd) = self.world.nsqd(index) {
+                    self.world.note(&format!("{index} is ordered to adopt"));
+                    self.adopted += 1;
+                    pair::adopt(&nsqd, NAMES[1 - index]);
+                }
+            }
+            3 if self.partitions > 0 => {
+                self.partitions -= 1;
+                self.world.note("a partition");
+                self.world.partitioned.store(true, Ordering::Relaxed);
+                let lasts = [1_000_000, 300_000_000, 3_000_000_000];
+                let lasts = lasts[self.random.random_range(0..3)];
+                self.heal_at = self.world.now() + self.random.random_range(1..lasts);
+            }
+            _ => {}
+        }
+    }
+
+    async fn outage(&mut self, index: usize) {
+        let Some(node) = self.world.nodes[index].lock().take() else {
+            return;
+        };
+        let down = [1, 100_000_000, 2_000_000_000][self.random.random_range(0..3)];
+        self.restart_at[index] = self.world.now() + self.random.random_range(0..=down);
+        let disk = Arc::clone(&self.world.disks[index].lock());
+        match self.random.random_range(0..10) {
+            0..2 => {
+                self.world.note(&format!("{index} is stopped"));
+                if let Err(error) = stop(self.world, index, node, &mut self.random).await {
+                    let complaint = format!("clean stop: {error}");
+                    self.world.auditor.lock().complain(complaint);
+                }
+            }
+            2..5 => {
+                self.world.note(&format!("{index} is killed"));
+                disk.kill();
+                self.world.auditor.lock().crashed(self.world.now());
+                node.crash();
+            }
+            _ if self.cuts > 0 => {
+                self.cuts -= 1;
+                self.world.note(&format!("{index} loses power"));
+                if self.world.plan.level == Level::Write {
+                    excuse(self.world, &node.nsqd);
+                }
+                disk.power_cut(self.random.random());
+                self.world.auditor.lock().crashed(self.world.now());
+                node.crash();
+            }
+            _ => {
+                disk.kill();
+                self.world.auditor.lock().crashed(self.world.now());
+                node.crash();
+            }
+        }
+    }
+
+    /// The first disk at any time, a second one only when both nodes say so.
+    fn lose_disk(&mut self, index: usize) {
+        let ready = |index: usize| {
+            self.world
+                .nsqd(index)
+                .is_some_and(|nsqd| pair::is_mirrored(&nsqd))
+        };
+        if self.lost > 0 && !(ready(0) && ready(1)) {
+            return;
+        }
+        let Some(node) = self.world.nodes[index].lock().take() else {
+            return;
+        };
+        self.losses -= 1;
+        self.lost += 1;
+        self.world.note(&format!("{index} loses its disk"));
+        excuse(self.world, &node.nsqd);
+        self.world.disks[index].lock().kill();
+        self.world.auditor.lock().crashed(self.world.now());
+        node.crash();
+        *self.world.disks[index].lock() = SimDisk::new();
+        self.world.incarnations[index].fetch_add(100, Ordering::Relaxed);
+        self.restart_at[index] = self.world.now() + self.random.random_range(0..1_000_000_000);
+    }
+}
+
+/// What the node reports to have alone goes with its disk: `degrade` says so.
+fn excuse(world: &PairWorld, nsqd: &Arc<Nsqd>) {
+    if world.plan.block {
+        return;
+    }
+    let mut auditor = world.auditor.lock();
+    for body in pair::alone(nsqd) {
+        if let Some(number) = nsq_auditor::decode(&body) {
+            auditor.excused(number);
+        }
+    }
+}
+
+/// A clean stop waits for the disk, which somebody has to move.
+async fn stop(
+    world: &PairWorld,
+    index: usize,
+    node: super::node::PairNode,
+    random: &mut StdRng,
+) -> Result<(), JournalError> {
+    world.auditor.lock().stopped(world.now());
+    let nsqd = Arc::clone(&node.nsqd);
+    let mut stopping = std::pin::pin!(node.stop());
+    loop {
+        tokio::select! {
+            biased;
+            stopped = &mut stopping => return stopped,
+            () = tokio::time::sleep(Duration::from_millis(1)) => {
+                nsqd.journal.commit();
+                keep_house(world, 1 - index, random);
+            }
+        }
+    }
+}
+
+/// What nsqd's own threads do, whenever the seed says.
+fn keep_house(world: &PairWorld, index: usize, random: &mut StdRng) {
+    let Some(nsqd) = world.nsqd(index) else {
+        return;
+    };
+    nsqd.journal.commit();
+    let mut result = Ok(());
+    if random.random_bool(0.3) {
+        result = nsqd.journal.keep_house();
+    }
+    if random.random_bool(0.3) {
+        result = result.and(Pager::step(&nsqd));
+    }
+    if let Err(error) = result {
+        let complaint = format!("housekeeping of {index}: {error}");
+        world.auditor.lock().complain(complaint);
+    }
+}
+
+fn left(nsqd: &Nsqd) -> u64 {
+    let topics = nsqd.topics();
+    let left = topics.iter().map(|topic| {
+        let stats = topic.read(|queue| queue.stats());
+        let waiting = |channel: &nsqd::engine::ChannelStats| {
+            channel.depth + channel.in_flight_count + channel.deferred_count
+        };
+        stats.depth + stats.channels.iter().map(waiting).sum::<u64>()
+    });
+    left.sum()
+}
+
+/// S4: everything has been finished, both copies agree, and both nodes say so.
+fn is_at_rest(world: &PairWorld) -> bool {
+    (0..2).all(|index| {
+        world.nsqd(index).is_some_and(|nsqd| {
+            left(&nsqd) == 0 && !pair::mirror_is_pending(&nsqd) && pair::is_mirrored(&nsqd)
+        })
+    })
+}
+
+fn complain_of_rest(world: &PairWorld) {
+    for index in 0..2 {
+        let complaint = match world.nsqd(index) {
+            None => format!("{index} is not up at the end"),
+            Some(nsqd) => format!(
+                "{index} does not come to rest: {} left, mirror pending {}, {}",
+                left(&nsqd),
+                pair::mirror_is_pending(&nsqd),
+                pair::describe(&nsqd)
+            ),
+        };
+        world.auditor.lock().complain(complaint);
+    }
+}

@@ -1,0 +1,184 @@
+//! Publishers and consumers of a pair. Publishers go to any node that takes them; each node has
+//! consumers of its own.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use nsq_auditor::encode;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::world::PairWorld;
+use crate::client::{Connection, Frame};
+use crate::plan::TOPICS;
+
+/// Most commands that wait for their answers.
+const WINDOW: usize = 10;
+
+pub async fn publish(world: Arc<PairWorld>, index: u64) {
+    let mut random = StdRng::seed_from_u64(world.plan.seed ^ (0x9000 + index));
+    let mut next = index << 32;
+    let end = next + world.plan.messages;
+    while next < end && !world.is_over() {
+        let node = random.random_range(0..2);
+        if let Some(mut connection) = world.connect(node).await {
+            send(&world, &mut connection, &mut random, &mut next, end).await;
+        }
+        world.pause(&mut random, 5).await;
+    }
+}
+
+async fn send(
+    world: &PairWorld,
+    connection: &mut Connection,
+    random: &mut StdRng,
+    next: &mut u64,
+    end: u64,
+) -> Option<()> {
+    let mut unanswered: VecDeque<u64> = VecDeque::new();
+    while *next < end || !unanswered.is_empty() {
+        if *next < end && unanswered.len() < WINDOW && random.random_bool(0.6) {
+            let topic = TOPICS[random.random_range(0..TOPICS.len())].0;
+            let body = encode(*next, random.random_range(0..=world.plan.max_body));
+            world.auditor.lock().sent(topic, *next);
+            let mut bytes = match random.random_range(0..10) {
+                0 => format!("DPUB {topic} {}\n", random.random_range(0..3000)),
+                _ => format!("PUB {topic}\n"),
+            }
+            .into_bytes();
+            bytes.extend_from_slice(&(body.len() as u32).to_be_bytes());
+            bytes.extend_from_slice(&body);
+            unanswered.push_back(*next);
+            *next += 1;
+            connection.send(&bytes).await?;
+            world.step();
+            continue;
+        }
+        if unanswered.is_empty() {
+            world.pause(random, 3).await;
+            continue;
+        }
+        match connection.frame().await? {
+            Frame::Ok => {
+                let number = unanswered.pop_front().unwrap_or_default();
+                world.auditor.lock().acknowledged(number);
+                world.step();
+            }
+            Frame::Error(text)
+                if text.contains("disk is full") || text.contains("does not mirror") =>
+            {
+                return None;
+            }
+            other => {
+                let complaint = format!("a publisher was told {other:?}");
+                world.auditor.lock().complain(complaint);
+                return None;
+            }
+        }
+    }
+    Some(())
+}
+
+pub struct Consumer {
+    pub topic: &'static str,
+    pub channel: &'static str,
+    pub node: usize,
+    pub index: u64,
+}
+
+impl Consumer {
+    pub async fn run(self, world: Arc<PairWorld>) {
+        let mut random = StdRng::seed_from_u64(world.plan.seed ^ (0x7000 + self.index));
+        while !world.is_over() {
+            if let Some(mut connection) = world.connect(self.node).await {
+                self.consume(&world, &mut connection, &mut random).await;
+            }
+            world.pause(&mut random, 20).await;
+        }
+    }
+
+    async fn consume(
+        &self,
+        world: &PairWorld,
+        connection: &mut Connection,
+        random: &mut StdRng,
+    ) -> Option<()> {
+        let identify = r#"{"msg_timeout":60000,"heartbeat_interval":1000}"#;
+        let mut hello = b"IDENTIFY\n".to_vec();
+        hello.extend_from_slice(&(identify.len() as u32).to_be_bytes());
+        hello.extend_from_slice(identify.as_bytes());
+        hello.extend_from_slice(format!("SUB {} {}\n", self.topic, self.channel).as_bytes());
+        connection.send(&hello).await?;
+        for _ in 0..2 {
+            match connection.frame().await? {
+                Frame::Ok => {}
+                other => self.complain(world, &format!("was told {other:?}")),
+            }
+        }
+        let ready = random.random_range(1..=20);
+        connection.send(format!("RDY {ready}\n").as_bytes()).await?;
+        let mut left = random.random_range(1..500);
+        let mut finishing: HashMap<[u8; 16], u64> = HashMap::new();
+        while left > 0 && !world.is_over() {
+            left -= 1;
+            match connection.frame().await? {
+                Frame::Message { id, attempts, body } => {
+                    world.step();
+                    let number = self.delivered(world, &body, attempts);
+                    let Some(number) = number else { continue };
+                    self.settle(world, connection, random, id, number, &mut finishing)
+                        .await?;
+                }
+                Frame::Error(text) => {
+                    let known = ["E_FIN_FAILED", "E_REQ_FAILED", "E_TOUCH_FAILED"];
+                    // The peer's consumers may have finished it, or the peer may own it now.
+                    if !known.iter().any(|code| text.starts_with(code)) {
+                        self.complain(world, &format!("was told {text}"));
+                    }
+                }
+                other => self.complain(world, &format!("was told {other:?}")),
+            }
+        }
+        Some(())
+    }
+
+    fn delivered(&self, world: &PairWorld, body: &[u8], attempts: u16) -> Option<u64> {
+        let mut auditor = world.auditor.lock();
+        auditor.delivered(self.topic, self.channel, body, attempts)
+    }
+
+    async fn settle(
+        &self,
+        world: &PairWorld,
+        connection: &mut Connection,
+        random: &mut StdRng,
+        id: [u8; 16],
+        number: u64,
+        finishing: &mut HashMap<[u8; 16], u64>,
+    ) -> Option<()> {
+        let text = String::from_utf8_lossy(&id).into_owned();
+        let calm = world.is_draining();
+        match random.random_range(0..100) {
+            // A slow consumer leaves more for the pair to carry.
+            0..30 if !calm => world.pause(random, 40).await,
+            30..38 if !calm => {
+                let delay = [0, 50, 700][random.random_range(0..3)];
+                let requeue = format!("REQ {text} {delay}\n");
+                return connection.send(requeue.as_bytes()).await;
+            }
+            _ => {}
+        }
+        finishing.insert(id, number);
+        world.step();
+        connection.send(format!("FIN {text}\n").as_bytes()).await?;
+        let now = world.now();
+        let mut auditor = world.auditor.lock();
+        auditor.finished(self.topic, self.channel, number, now);
+        Some(())
+    }
+
+    fn complain(&self, world: &PairWorld, what: &str) {
+        let complaint = format!("a consumer of {}/{} {what}", self.topic, self.channel);
+        world.auditor.lock().complain(complaint);
+    }
+}

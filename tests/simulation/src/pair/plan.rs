@@ -1,0 +1,66 @@
+//! What a seed decides before the run begins.
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::plan::Level;
+
+/// The shape of a run.
+#[derive(Debug, Clone)]
+pub struct PairPlan {
+    pub seed: u64,
+    pub level: Level,
+    /// OKs wait for the peer; without it they are refused.
+    pub block: bool,
+    pub publishers: usize,
+    /// Of each channel, on each node.
+    pub consumers: usize,
+    /// Messages that each publisher sends.
+    pub messages: u64,
+    pub mem_queue_size: u64,
+    pub memory: usize,
+    pub max_body: usize,
+    pub segment_bytes: u64,
+    pub checkpoint_every: u64,
+    pub slow_disk_us: u64,
+    /// Crashes, power cuts and stops of a node.
+    pub outages: usize,
+    /// Disks lost; a further one only when the pair says that it may be.
+    pub losses: usize,
+    pub adoptions: usize,
+    pub partitions: usize,
+    /// Outages that take both nodes.
+    pub both: bool,
+    pub verbose: bool,
+}
+
+impl PairPlan {
+    pub fn of(seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed ^ 0xaa17);
+        // At level `write` a lost disk and a power cut are promised nothing together.
+        let level = match seed % 4 {
+            0 => Level::Write,
+            _ => Level::Fsync,
+        };
+        Self {
+            seed,
+            level,
+            block: random.random_bool(0.5),
+            publishers: random.random_range(1..=3),
+            consumers: random.random_range(1..=2),
+            messages: random.random_range(50..=500),
+            mem_queue_size: [0, 10, 10_000][random.random_range(0..3)],
+            memory: [1 << 30, 64 << 10][random.random_range(0..2)],
+            max_body: [40, 300, 3000][random.random_range(0..3)],
+            segment_bytes: [16 << 10, 64 << 10, 512 << 10][random.random_range(0..3)],
+            checkpoint_every: [32 << 10, 256 << 10][random.random_range(0..2)],
+            slow_disk_us: [50, 500, 10_000][random.random_range(0..3)],
+            outages: random.random_range(0..=5),
+            losses: random.random_range(0..=2),
+            adoptions: random.random_range(0..=4),
+            partitions: random.random_range(0..=3),
+            both: random.random_bool(0.3),
+            verbose: false,
+        }
+    }
+}

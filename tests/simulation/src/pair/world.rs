@@ -1,0 +1,232 @@
+//! The run: everybody's common ground.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use nsq_auditor::{Auditor, Rules, Verdict};
+use nsq_journal::sim::SimDisk;
+use nsq_protocol::PairRole;
+use nsq_tools::mirror;
+use nsqd::Nsqd;
+use parking_lot::Mutex;
+use rand::Rng;
+use rand::rngs::StdRng;
+use tokio::io::DuplexStream;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::node::PairNode;
+use super::people::{self, Consumer};
+use super::{PairPlan, director};
+use crate::client::Connection;
+use crate::plan::TOPICS;
+
+pub struct PairWorld {
+    pub plan: PairPlan,
+    pub disks: [Mutex<Arc<SimDisk>>; 2],
+    pub nodes: [Mutex<Option<PairNode>>; 2],
+    pub auditor: Mutex<Auditor>,
+    /// Of the disk each node has.
+    pub incarnations: [AtomicU64; 2],
+    pub partitioned: AtomicBool,
+    began: Instant,
+    steps: AtomicU64,
+    draining: AtomicBool,
+    over: AtomicBool,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct PairOutcome {
+    pub verdict: Verdict,
+    pub steps: u64,
+    /// Virtual time.
+    pub took: Duration,
+    pub adoptions: u64,
+    pub lost_disks: u64,
+}
+
+/// Runs one world, from its seed to its verdict.
+pub fn run(plan: PairPlan) -> PairOutcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(live(plan)),
+        Err(error) => panic!("no runtime: {error}"),
+    }
+}
+
+async fn live(plan: PairPlan) -> PairOutcome {
+    let world = Arc::new(PairWorld::new(plan));
+    let (mut publishers, mut others) = (JoinSet::new(), JoinSet::new());
+    for index in 0..2 {
+        world.start(index);
+    }
+    director::make_channels(&world);
+    for origin in 0..2 {
+        others.spawn(link(Arc::clone(&world), origin));
+    }
+    for publisher in 1..=world.plan.publishers as u64 {
+        publishers.spawn(people::publish(Arc::clone(&world), publisher));
+    }
+    let mut index = 0;
+    for &(topic, channels) in TOPICS {
+        for &channel in channels {
+            for node in (0..2).cycle().take(2 * world.plan.consumers) {
+                index += 1;
+                let consumer = Consumer {
+                    topic,
+                    channel,
+                    node,
+                    index,
+                };
+                others.spawn(consumer.run(Arc::clone(&world)));
+            }
+        }
+    }
+    let (adoptions, lost_disks) = director::run(&world, &mut publishers).await;
+    world.over.store(true, Ordering::Relaxed);
+    others.abort_all();
+    let verdict = world.auditor.lock().verdict();
+    PairOutcome {
+        verdict,
+        steps: world.steps.load(Ordering::Relaxed),
+        took: world.began.elapsed(),
+        adoptions,
+        lost_disks,
+    }
+}
+
+/// `nsq_to_nsq --mirror` from `origin` to the other node, whenever both are up and can be reached.
+async fn link(world: Arc<PairWorld>, origin: usize) {
+    while !world.is_over() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if world.partitioned.load(Ordering::Relaxed) {
+            continue;
+        }
+        let (Some(from), Some(to)) = (world.pipe(origin), world.pipe(1 - origin)) else {
+            continue;
+        };
+        let relayed = async {
+            let from = mirror::introduce(from).await.ok()?;
+            let from = mirror::link(from, PairRole::Origin, "").await.ok()?;
+            let to = mirror::introduce(to).await.ok()?;
+            let to = mirror::link(to, PairRole::Holder, "").await.ok()?;
+            mirror::relay(from, to).await.err()
+        };
+        let cut = async {
+            while !world.partitioned.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            ended = relayed => {
+                if let Some(ended) = ended {
+                    world.note(&format!("link of {origin}: {ended}"));
+                }
+            }
+            () = cut => {}
+        }
+    }
+}
+
+impl PairWorld {
+    fn new(plan: PairPlan) -> Self {
+        let names = |channels: &[&str]| channels.iter().map(|&name| name.to_owned()).collect();
+        let channels = TOPICS
+            .iter()
+            .map(|&(topic, channels)| (topic.to_owned(), names(channels)));
+        let channels: BTreeMap<String, Vec<String>> = channels.collect();
+        let rules = Rules {
+            finish_may_be_forgotten: 0,
+            finish_may_be_late: false,
+            paired: true,
+        };
+        let disk = || Mutex::new(SimDisk::new());
+        Self {
+            disks: [disk(), disk()],
+            nodes: [Mutex::new(None), Mutex::new(None)],
+            auditor: Mutex::new(Auditor::new(rules, channels)),
+            incarnations: [AtomicU64::new(101), AtomicU64::new(102)],
+            partitioned: AtomicBool::new(false),
+            began: Instant::now(),
+            steps: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+            plan,
+        }
+    }
+
+    /// Starts a node on the disk it has.
+    pub fn start(&self, index: usize) {
+        let disk = Arc::clone(&self.disks[index].lock());
+        let incarnation = self.incarnations[index].load(Ordering::Relaxed);
+        match PairNode::start(&self.plan, index, &disk, incarnation, self.now()) {
+            Ok(node) => {
+                let stats = node.nsqd.journal.stats();
+                self.note(&format!(
+                    "{index} started in run {}, tail {}",
+                    stats.run, stats.tail
+                ));
+                *self.nodes[index].lock() = Some(node);
+            }
+            Err(error) => {
+                let complaint = format!("start of {index}: {error}");
+                self.auditor.lock().complain(complaint);
+            }
+        }
+    }
+
+    pub fn nsqd(&self, index: usize) -> Option<Arc<Nsqd>> {
+        let node = self.nodes[index].lock();
+        node.as_ref().map(|node| Arc::clone(&node.nsqd))
+    }
+
+    fn pipe(&self, index: usize) -> Option<DuplexStream> {
+        self.nodes[index].lock().as_mut().map(PairNode::connect)
+    }
+
+    /// A connection, if the node is up.
+    pub async fn connect(&self, index: usize) -> Option<Connection> {
+        let pipe = self.pipe(index)?;
+        Connection::open(pipe).await
+    }
+
+    /// Nanoseconds since the world began.
+    pub fn now(&self) -> i64 {
+        self.began.elapsed().as_nanos() as i64
+    }
+
+    /// Says what happens, in a run of one seed.
+    pub fn note(&self, what: &str) {
+        if self.plan.verbose {
+            println!("{:10.3} ms: {what}", self.now() as f64 / 1e6);
+        }
+    }
+
+    pub fn step(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub async fn pause(&self, random: &mut StdRng, most: u64) {
+        let micros = random.random_range(1..=most * 1000);
+        tokio::time::sleep(Duration::from_micros(micros)).await;
+    }
+
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+}
