@@ -54,6 +54,18 @@ impl<H: Host> Topic<H> {
         fresh + requeued + stray
     }
 
+    /// Whether something waits that is kept, or may be by now: only a pull knows how far the journal
+    /// is.
+    pub(crate) fn may_deliver(&self, index: usize) -> bool {
+        let channel = self.channels[index].as_ref();
+        channel.is_some_and(|channel| {
+            let waits = channel.cursor < self.distributed
+                || !channel.requeued.is_empty()
+                || !channel.stray.is_empty();
+            waits && !channel.paused && !self.held_back
+        })
+    }
+
     fn is_kept(&self, pos: u64) -> bool {
         pos < self.visible[LaneKind::of(pos) as usize].below
     }

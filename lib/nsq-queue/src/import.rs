@@ -42,7 +42,9 @@ impl<H: Host> Topic<H> {
         now: i64,
         effects: &mut Effects<H>,
     ) -> bool {
-        if let Some(pos) = self.pos_of_id(import.id) {
+        // It may lie here and be nobody's: finished, or let go. Whoever imports knows the former.
+        let here = self.pos_of_id(import.id).filter(|&pos| self.waits_at(pos));
+        if let Some(pos) = here {
             self.rebased.note(pos, import.base);
             for &number in import.finished {
                 let index = self.index_of_number(number).filter(|&index| {
@@ -102,6 +104,20 @@ impl<H: Host> Topic<H> {
         if let Some(pos) = self.pos_of_id(id) {
             self.rebased.note(pos, base);
         }
+    }
+
+    /// Whether anybody waits for the message at `pos`.
+    fn waits_at(&self, pos: u64) -> bool {
+        let fifo = LaneKind::of(pos) == LaneKind::Fifo;
+        let held = (fifo && pos >= self.distributed) || self.held.iter().any(|held| held.1 == pos);
+        held || self.channels.iter().flatten().any(|channel| {
+            (fifo && pos >= channel.cursor)
+                || channel.in_flight.get(pos).is_some()
+                || channel.stray.contains_key(&pos)
+                || channel.restoring.contains_key(&pos)
+                || channel.requeued.iter().any(|item| item.pos == pos)
+                || channel.deferred.iter().any(|item| item.0.pos == pos)
+        })
     }
 
     fn give(&mut self, index: usize, pos: u64, (attempts, due): (u16, i64), now: i64) {
@@ -219,7 +235,7 @@ impl<H: Host> Topic<H> {
         self.held_back = held_back;
         if !held_back {
             for index in 0..self.channels.len() {
-                if self.available(index) > 0 {
+                if self.may_deliver(index) {
                     self.wake_one(index, effects);
                 }
             }

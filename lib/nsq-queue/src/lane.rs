@@ -1,7 +1,7 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::Host;
-use crate::block::{Block, Content, Entry};
+use crate::block::{BLOCK_MESSAGES, Block, Content, Entry};
 
 /// The lanes of a topic. A position names its lane in the top bits, so positions of different
 /// lanes never clash.
@@ -44,8 +44,8 @@ pub(crate) struct Lane<H: Host> {
     /// Pages of dead blocks, for the host to release.
     pub released: Vec<H::Page>,
     spare: Option<Vec<Entry>>,
-    /// First id to first position of each block, where ids do not rise.
-    by_id: Option<BTreeMap<u64, u64>>,
+    /// First id and first position of each block, where ids do not rise.
+    by_id: Option<BTreeSet<(u64, u64)>>,
 }
 
 impl<H: Host> Lane<H> {
@@ -58,7 +58,7 @@ impl<H: Host> Lane<H> {
             dead: 0,
             released: Vec::new(),
             spare: None,
-            by_id: (kind == LaneKind::Imported).then(BTreeMap::new),
+            by_id: (kind == LaneKind::Imported).then(BTreeSet::new),
         }
     }
 
@@ -106,6 +106,11 @@ impl<H: Host> Lane<H> {
     }
 
     #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    #[inline]
     pub(crate) fn index_of_pos(&self, pos: u64) -> Option<usize> {
         let front = self.blocks.front()?;
         if pos >= front.first_pos && pos < front.end_pos() {
@@ -127,10 +132,15 @@ impl<H: Host> Lane<H> {
     #[inline]
     pub(crate) fn pos_of_id(&self, id: u64) -> Option<u64> {
         if let Some(by_id) = &self.by_id {
-            let (_, &first_pos) = by_id.range(..=id).next_back()?;
-            let block = self.blocks.get(self.index_of_pos(first_pos)?)?;
-            let found = block.live > 0 && id < block.end_id();
-            return found.then(|| first_pos + (id - block.first_id));
+            let lowest = id.saturating_sub(u64::from(BLOCK_MESSAGES));
+            let near = by_id.range((lowest, 0)..=(id, u64::MAX));
+            let found = near.filter_map(|&(_, first_pos)| {
+                let block = self.blocks.get(self.index_of_pos(first_pos)?)?;
+                let here = block.live > 0 && id < block.end_id();
+                here.then(|| first_pos + (id - block.first_id))
+            });
+            // It may have been let go and imported again: the last one counts.
+            return found.max();
         }
         let at = |block: &Block<H>| block.first_pos + (id - block.first_id);
         let front = self.blocks.front()?;
@@ -166,7 +176,7 @@ impl<H: Host> Lane<H> {
 
     pub(crate) fn note_first_id(&mut self, id: u64, pos: u64) {
         if let Some(by_id) = &mut self.by_id {
-            by_id.insert(id, pos);
+            by_id.insert((id, pos));
         }
     }
 
@@ -195,9 +205,8 @@ impl<H: Host> Lane<H> {
     /// Whether any of these ids may be here.
     pub(crate) fn may_have(&self, from: u64, to: u64) -> bool {
         if let Some(by_id) = &self.by_id {
-            let last = by_id.range(..to).next_back();
-            let block = last.and_then(|(_, &pos)| self.blocks.get(self.index_of_pos(pos)?));
-            return block.is_some_and(|block| block.end_id() > from);
+            let lowest = from.saturating_sub(u64::from(BLOCK_MESSAGES));
+            return by_id.range((lowest, 0)..(to, 0)).next().is_some();
         }
         let ends = self.blocks.front().zip(self.blocks.back());
         ends.is_some_and(|(front, back)| from < back.end_id() && to > front.first_id)
@@ -246,10 +255,8 @@ impl<H: Host> Lane<H> {
                     self.resident_messages -= u64::from(block.count);
                 }
                 self.released.extend(block.page);
-                if let Some(by_id) = &mut self.by_id
-                    && by_id.get(&block.first_id) == Some(&block.first_pos)
-                {
-                    by_id.remove(&block.first_id);
+                if let Some(by_id) = &mut self.by_id {
+                    by_id.remove(&(block.first_id, block.first_pos));
                 }
             }
         }
@@ -326,10 +333,8 @@ impl<H: Host> Lane<H> {
     fn bury(&mut self, index: usize) {
         let block = &mut self.blocks[index];
         let (id, pos) = (block.first_id, block.first_pos);
-        if let Some(by_id) = &mut self.by_id
-            && by_id.get(&id) == Some(&pos)
-        {
-            by_id.remove(&id);
+        if let Some(by_id) = &mut self.by_id {
+            by_id.remove(&(id, pos));
         }
         if let Some(content) = block.content.take() {
             self.resident_bytes -= block.bytes;

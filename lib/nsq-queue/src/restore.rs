@@ -104,7 +104,7 @@ impl<H: Host> Topic<H> {
     /// A publish record from before the image: fills the blocks that wait for its bodies.
     pub fn refill(&mut self, run: &Run<'_, H::Chunk>) {
         for (id, entry) in run.entries() {
-            self.refill_one(id, entry, run.base, run.chunk);
+            self.refill_one(&[0, 1], id, entry, run.base, run.chunk);
         }
     }
 
@@ -112,12 +112,14 @@ impl<H: Host> Topic<H> {
     pub fn refill_import(&mut self, run: &Run<'_, H::Chunk>) {
         for (id, entry) in run.entries().take(1) {
             let offset = run.bodies_at;
-            self.refill_one(id, Entry { offset, ..entry }, run.base, run.chunk);
+            let entry = Entry { offset, ..entry };
+            self.refill_one(&[2], id, entry, run.base, run.chunk);
         }
     }
 
-    fn refill_one(&mut self, id: u64, entry: Entry, base: u64, chunk: &H::Chunk) {
-        for lane in &mut self.lanes {
+    fn refill_one(&mut self, lanes: &[usize], id: u64, entry: Entry, base: u64, chunk: &H::Chunk) {
+        for &lane in lanes {
+            let lane = &mut self.lanes[lane];
             let Some(pos) = lane.pos_of_id(id) else {
                 continue;
             };
@@ -125,8 +127,8 @@ impl<H: Host> Topic<H> {
                 continue;
             };
             let block = &mut lane.blocks[at];
-            if block.page.is_some() {
-                return;
+            if block.page.is_some() || base < block.first_base {
+                return; // on disk, or of an earlier import that was let go
             }
             let index = (pos - block.first_pos) as usize;
             let block_base = block.base_offset(base);

@@ -151,7 +151,7 @@ impl<H: Host> Topic<H> {
                 }
             }
             self.expire(index, now, effects);
-            if self.available(index) > 0 {
+            if self.may_deliver(index) {
                 self.wake_one(index, effects);
             }
             self.note_deadline(index);
@@ -175,7 +175,15 @@ impl<H: Host> Topic<H> {
 
     /// Where the message is, if it is still here.
     pub(crate) fn pos_of_id(&self, id: u64) -> Option<u64> {
-        self.lanes.iter().find_map(|lane| lane.pos_of_id(id))
+        let [fifo, deferred, imported] = &self.lanes;
+        // What was published here may have been let go, and imported since.
+        let found = match imported.is_empty() {
+            true => None,
+            false => imported.pos_of_id(id),
+        };
+        found
+            .or_else(|| fifo.pos_of_id(id))
+            .or_else(|| deferred.pos_of_id(id))
     }
 
     fn locate(&self, consumer: ConsumerId, id: u64) -> Result<(usize, u64), SettleError> {

@@ -91,6 +91,23 @@ impl<H: Host> Topic<H> {
         }
     }
 
+    /// What keeps messages from being delivered, in words, for whoever looks for a reason.
+    pub fn delivery(&self) -> String {
+        let below = self.visible.each_ref().map(|lane| lane.below);
+        let ends = self.lanes.each_ref().map(|lane| lane.next_pos);
+        let marks = self.visible.each_ref().map(|lane| lane.next_mark());
+        let channels = self.channels.iter().flatten().map(|channel| {
+            let ready = (channel.ready, channel.consumers.len(), channel.parked.len());
+            let waiting = (channel.stray.len(), channel.requeued.len());
+            format!("{}: ready {ready:?}, waiting {waiting:?}", channel.name)
+        });
+        let channels: Vec<String> = channels.collect();
+        format!(
+            "held back {}, paused {}, kept {below:x?} of {ends:x?}, marks {marks:?}, {channels:?}",
+            self.held_back, self.paused
+        )
+    }
+
     pub fn consumer_stats(&self, id: ConsumerId) -> Option<ConsumerStats> {
         let consumer = self.consumers.get(id)?;
         Some(ConsumerStats {

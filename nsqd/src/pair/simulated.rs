@@ -13,7 +13,32 @@ pub fn is_mirrored(nsqd: &Arc<Nsqd>) -> bool {
 
 /// Everything there is to say, for whoever looks for a reason.
 pub fn describe(nsqd: &Arc<Nsqd>) -> String {
-    format!("{:?}", nsqd.pair.status(nsqd))
+    let (held, adopted) = {
+        let shared = nsqd.pair.shared.lock();
+        (shared.held_back, shared.adopted)
+    };
+    let topics = nsqd.topics();
+    let topics = topics.iter().map(|topic| {
+        topic.read(|queue| {
+            let stats = queue.stats();
+            let channels = stats.channels.iter().map(|channel| {
+                let (waits, held) = (channel.depth, channel.in_flight_count);
+                format!("{} {waits}+{held}+{}", channel.name, channel.deferred_count)
+            });
+            let channels: Vec<String> = channels.collect();
+            format!(
+                "{}: depth {}, {channels:?}, {}",
+                stats.name,
+                stats.depth,
+                queue.delivery()
+            )
+        })
+    });
+    let topics: Vec<String> = topics.collect();
+    format!(
+        "held back {held:?}, adopted {adopted:?}, {topics:?}, {:?}",
+        nsqd.pair.status(nsqd)
+    )
 }
 
 /// Orders to adopt what this node mirrors, if it mirrors anything.
@@ -57,4 +82,30 @@ pub fn alone(nsqd: &Arc<Nsqd>) -> Vec<Vec<u8>> {
         }
     }
     bodies
+}
+
+/// Where the node has the message with such a body, and who waits for it there.
+pub fn places(nsqd: &Arc<Nsqd>, is_it: &dyn Fn(&[u8]) -> bool) -> String {
+    let own = nsqd.topics().into_iter().map(|topic| ("own", topic));
+    let mirrored = nsqd.pair.mirrored_topics();
+    let mirrored = mirrored.into_iter().map(|topic| ("mirror", topic));
+    let mut found = Vec::new();
+    for (place, topic) in own.chain(mirrored) {
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let batch = topic.read(|queue| queue.unfinished(at));
+            from = batch.next.filter(|_| batch.needs.is_none());
+            for message in &batch.messages {
+                let body = message.chunk.0.bytes(message.offset, message.len);
+                if is_it(body) {
+                    let pending: Vec<u32> = message.pending.iter().map(|p| p.channel).collect();
+                    found.push(format!(
+                        "{place} {pending:?} held {} base {}",
+                        message.held, message.base
+                    ));
+                }
+            }
+        }
+    }
+    found.join(", ")
 }

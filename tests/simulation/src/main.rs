@@ -1,5 +1,5 @@
-//! `nsq-simulation [--pair] [--seed S | --seeds N [--from F]]`: runs worlds and prints what came of
-//! them; with `--pair` worlds of two nodes that mirror each other.
+//! `nsq-simulation [--pair] [--seed S [--message N] | --seeds N [--from F]]`: runs worlds and prints
+//! what came of them; with `--pair` worlds of two nodes that mirror each other.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
 
 fn simulate() -> Result<bool> {
     let (mut from, mut count, mut one, mut paired) = (0, 100, false, false);
+    let mut traced = None;
     let mut words = std::env::args().skip(1);
     while let Some(flag) = words.next() {
         if flag == "--pair" {
@@ -34,6 +35,7 @@ fn simulate() -> Result<bool> {
         let value: u64 = value.parse().with_context(|| format!("{flag} {value}"))?;
         match flag.as_str() {
             "--seed" => (from, count, one) = (value, 1, true),
+            "--message" => traced = Some(value),
             "--seeds" => count = value,
             "--from" => from = value,
             _ => bail!("usage: simulate [--pair] [--seed S | --seeds N [--from F]]"),
@@ -43,7 +45,7 @@ fn simulate() -> Result<bool> {
     let began = Instant::now();
     for seed in from..from + count {
         let (verdict, took) = match paired {
-            true => pair_world(seed, one),
+            true => pair_world(seed, one, traced),
             false => world(seed, one),
         };
         steps += took;
@@ -83,9 +85,10 @@ fn world(seed: u64, one: bool) -> (Verdict, u64) {
     (outcome.verdict, outcome.steps)
 }
 
-fn pair_world(seed: u64, one: bool) -> (Verdict, u64) {
+fn pair_world(seed: u64, one: bool, traced: Option<u64>) -> (Verdict, u64) {
     let plan = PairPlan {
         verbose: one,
+        traced,
         ..PairPlan::of(seed)
     };
     let shown = format!("{plan:?}");

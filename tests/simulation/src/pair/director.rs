@@ -55,6 +55,7 @@ struct Director<'a> {
     next: i64,
     adopted: u64,
     lost: u64,
+    places: [String; 2],
 }
 
 pub async fn run(world: &Arc<PairWorld>, publishers: &mut JoinSet<()>) -> (u64, u64) {
@@ -75,6 +76,7 @@ pub async fn run(world: &Arc<PairWorld>, publishers: &mut JoinSet<()>) -> (u64, 
         next: random.random_range(1_000_000..200_000_000),
         adopted: 0,
         lost: 0,
+        places: Default::default(),
         random,
     };
     let mut deadline = None;
@@ -82,6 +84,7 @@ pub async fn run(world: &Arc<PairWorld>, publishers: &mut JoinSet<()>) -> (u64, 
         let wait = director.random.random_range(1..=plan.slow_disk_us);
         tokio::time::sleep(Duration::from_micros(wait)).await;
         director.go_on().await;
+        director.trace();
         while publishers.try_join_next().is_some() {}
         let is_calm = publishers.is_empty() && director.is_done();
         if !is_calm {
@@ -115,6 +118,25 @@ impl Director<'_> {
         if now >= self.next {
             self.next = now + self.random.random_range(1_000_000..400_000_000);
             self.happen().await;
+        }
+    }
+
+    /// Where the message that is looked for is.
+    fn trace(&mut self) {
+        let Some(number) = self.world.plan.traced else {
+            return;
+        };
+        for index in 0..2 {
+            let place = match self.world.nsqd(index) {
+                None => "down".to_owned(),
+                Some(nsqd) => {
+                    pair::places(&nsqd, &|body| nsq_auditor::decode(body) == Some(number))
+                }
+            };
+            if self.places[index] != place {
+                self.world.trace(number, &format!("is at {index}: {place}"));
+                self.places[index] = place;
+            }
         }
     }
 

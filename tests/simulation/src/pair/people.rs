@@ -48,6 +48,7 @@ async fn send(
             .into_bytes();
             bytes.extend_from_slice(&(body.len() as u32).to_be_bytes());
             bytes.extend_from_slice(&body);
+            world.trace(*next, "is sent");
             unanswered.push_back(*next);
             *next += 1;
             connection.send(&bytes).await?;
@@ -61,6 +62,7 @@ async fn send(
         match connection.frame().await? {
             Frame::Ok => {
                 let number = unanswered.pop_front().unwrap_or_default();
+                world.trace(number, "is acknowledged");
                 world.auditor.lock().acknowledged(number);
                 world.step();
             }
@@ -144,7 +146,12 @@ impl Consumer {
 
     fn delivered(&self, world: &PairWorld, body: &[u8], attempts: u16) -> Option<u64> {
         let mut auditor = world.auditor.lock();
-        auditor.delivered(self.topic, self.channel, body, attempts)
+        let number = auditor.delivered(self.topic, self.channel, body, attempts);
+        if let Some(number) = number {
+            let what = format!("is delivered by {} on {}", self.node, self.channel);
+            world.trace(number, &what);
+        }
+        number
     }
 
     async fn settle(
@@ -168,6 +175,8 @@ impl Consumer {
             }
             _ => {}
         }
+        let what = format!("is finished at {} on {}", self.node, self.channel);
+        world.trace(number, &what);
         finishing.insert(id, number);
         world.step();
         connection.send(format!("FIN {text}\n").as_bytes()).await?;

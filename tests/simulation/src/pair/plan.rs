@@ -32,6 +32,8 @@ pub struct PairPlan {
     /// Outages that take both nodes.
     pub both: bool,
     pub verbose: bool,
+    /// Say what becomes of this message.
+    pub traced: Option<u64>,
 }
 
 impl PairPlan {
@@ -61,6 +63,7 @@ impl PairPlan {
             partitions: random.random_range(0..=3),
             both: random.random_bool(0.3),
             verbose: false,
+            traced: None,
         }
     }
 }

@@ -209,6 +209,13 @@ impl PairWorld {
         }
     }
 
+    /// Says what becomes of the message that is looked for.
+    pub fn trace(&self, number: u64, what: &str) {
+        if self.plan.traced == Some(number) {
+            self.note(&format!("{number} {what}"));
+        }
+    }
+
     pub fn step(&self) {
         self.steps.fetch_add(1, Ordering::Relaxed);
     }
