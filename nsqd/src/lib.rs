@@ -26,6 +26,7 @@ mod recovery;
 mod server;
 mod stats;
 mod timers;
+mod wake_up;
 
 /// The parts of a node, for simulations that drive them by hand.
 pub mod engine {

@@ -23,7 +23,7 @@ use crate::nsqd::Nsqd;
 use crate::options::{Options, TlsMinVersion, TlsRequired};
 use crate::pager::Pager;
 use crate::timers::Timers;
-use crate::{checkpoint, connection, journal_log, recovery};
+use crate::{checkpoint, connection, journal_log, recovery, wake_up};
 
 const CLIENTS: Connections = Connections {
     name: "TCP",
@@ -103,6 +103,7 @@ impl Server {
         let mut tasks = JoinSet::new();
         tasks.spawn(Timers::run(Arc::clone(&nsqd)));
         tasks.spawn(journal_log::run(Arc::clone(&nsqd)));
+        tasks.spawn(wake_up::run(Arc::clone(&nsqd.journal)));
         let paged = Arc::clone(&nsqd);
         let pager = std::thread::Builder::new()
             .name("pager".to_owned())

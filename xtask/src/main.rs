@@ -7,6 +7,7 @@ mod crds;
 mod go_nsq;
 mod image;
 mod kube;
+mod peers;
 mod programs;
 mod steps;
 mod test;
@@ -46,7 +47,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "bench",
-        help: "our nsqd and the Go nsqd, side by side; --quick, --levels memory,write,fsync, --help",
+        help: "our nsqd and others, side by side: [speed|levels|durable|flood]; --quick, --rows, --help",
         run: bench::bench,
     },
     Verb {

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 
 use crate::chunk::ChunkPool;
-use crate::commit::{self, Waiter};
+use crate::commit::{self, Waiter, WakeAll};
 use crate::disk::Disk;
 use crate::log::Log;
 use crate::record::{PUBLISH_FIXED, frame, put_publish_fixed};
@@ -226,6 +226,13 @@ impl Journal {
     /// wait are served by one sync.
     pub fn sync_soon(&self, upto: Lsn, waiter: Arc<dyn Waiter>) {
         self.log.sync_soon(upto, waiter);
+    }
+
+    /// Has those whom a sync serves woken by `wake_all`, if they are more than one: a runtime can do that with less
+    /// effort from within than the sync thread can from outside. Only the first call counts.
+    pub fn wake_by(&self, wake_all: WakeAll) {
+        // A second one would be as good as the first.
+        let _ = self.log.wake_all.set(wake_all);
     }
 
     /// Makes everything staged durable, now and in this thread; returns the new `durable()`.

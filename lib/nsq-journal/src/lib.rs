@@ -21,7 +21,7 @@ mod writer;
 mod written;
 
 pub use chunk::{CHUNK_BYTES_MAX, Chunk, ChunkPool, ChunkWriter};
-pub use commit::Waiter;
+pub use commit::{Waiter, WakeAll};
 pub use disk::{DirectoryLock, Disk, DiskFile, RealDisk, lock_directory, sim};
 pub use error::JournalError;
 pub use journal::{Journal, JournalOptions, JournalStats, PublishHead};

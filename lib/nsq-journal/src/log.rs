@@ -1,12 +1,12 @@
 //! The journal's state, shared by the callers and the journal's own threads.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::chunk::ChunkPool;
-use crate::commit::Waiting;
+use crate::commit::{Waiting, WakeAll};
 use crate::disk::Disk;
 use crate::record::frame::{self, Seed};
 use crate::segment::Catalog;
@@ -32,6 +32,8 @@ pub(crate) struct Log {
     pub(crate) waiting: Mutex<Waiting>,
     /// Those who found the writer's place taken.
     pub(crate) unwritten: Mutex<Waiting>,
+    /// How waiters are woken, if not one by one.
+    pub(crate) wake_all: OnceLock<WakeAll>,
     pub(crate) work: Condvar,
     pub(crate) chores: Condvar,
     pub(crate) space: Space,

@@ -5,8 +5,8 @@ mod quarantine;
 mod replay;
 mod scan;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -127,6 +127,7 @@ pub(crate) fn open(
         checkpoints: Mutex::new(kept),
         waiting: Mutex::default(),
         unwritten: Mutex::default(),
+        wake_all: OnceLock::new(),
         work: Condvar::new(),
         chores: Condvar::new(),
         space: Space::default(),
