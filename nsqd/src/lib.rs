@@ -13,6 +13,7 @@ mod clock;
 mod connection;
 mod host;
 mod http;
+mod input_budget;
 mod journal_log;
 mod limits;
 mod live_topic;

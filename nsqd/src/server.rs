@@ -6,9 +6,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nsq_daemon::connections::Connections;
-use nsq_daemon::identity;
 use nsq_daemon::listen::{BindError, Listener};
 use nsq_daemon::tls::{self, Clients, Oldest, TlsAcceptor, TlsError};
+use nsq_daemon::{identity, open_files};
 use nsq_http_api::TlsSetupError;
 use nsq_journal::{DirectoryLock, JournalError, lock_directory};
 use nsq_protocol::NSQ_VERSION;
@@ -25,12 +25,8 @@ use crate::pager::Pager;
 use crate::timers::Timers;
 use crate::{checkpoint, connection, journal_log, recovery, statsd};
 
-const CLIENTS: Connections = Connections {
-    name: "TCP",
-    max: 100_000,
-    // They hang up by themselves; this is for one that cannot be polled.
-    stop_grace: Duration::from_secs(5),
-};
+/// They hang up by themselves at a stop; this is for one that cannot be polled.
+const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// Why nsqd could not start or go on, worded as NSQ does where NSQ has the same failure.
 #[derive(Debug, thiserror::Error)]
@@ -156,7 +152,13 @@ impl Server {
         let nsqd = Arc::clone(&self.nsqd);
         let serve = move |stream, remote| connection::serve(Arc::clone(&nsqd), stream, remote);
         let (tcp, stopped) = (self.tcp, stopping.clone());
-        listeners.spawn(async move { CLIENTS.serve(tcp, stopped, serve).await });
+        let clients = Connections {
+            name: "TCP",
+            max: self.nsqd.options.connection_limit(open_files::limit()),
+            max_rate: self.nsqd.options.max_accept_rate,
+            stop_grace: STOP_GRACE,
+        };
+        listeners.spawn(async move { clients.serve(tcp, stopped, serve).await });
         let shared = http::Shared::new(Arc::clone(&self.nsqd), self.links.clone(), ports);
         let router = http::routes().into_router(shared);
         if let Some(http) = self.http {
