@@ -127,7 +127,9 @@ fn ten_publishers_of_large_messages_under_a_small_memory() {
             meanwhile += usize::from(still.load(Ordering::SeqCst));
             // Four times slower than the publishers, until these are done: a backlog builds up that
             // is larger than the memory.
-            (0..4).for_each(|_| drop(acknowledgements.recv()));
+            for _ in 0..4 {
+                let _ = acknowledgements.recv();
+            }
             let finish = [b"FIN ", &data[10..26], b"\n"].concat();
             consumer.write_all(&finish).unwrap();
         }
