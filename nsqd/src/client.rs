@@ -34,6 +34,8 @@ pub struct Identity {
     pub client_id: String,
     pub hostname: String,
     pub user_agent: String,
+    pub topology_region: String,
+    pub topology_zone: String,
     pub sample_rate: i64,
     pub tls: Option<TlsSession>,
     pub snappy: bool,

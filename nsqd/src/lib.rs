@@ -13,6 +13,7 @@ mod clock;
 mod connection;
 mod host;
 mod http;
+mod input_budget;
 mod journal_log;
 mod limits;
 mod live_topic;
@@ -25,6 +26,7 @@ mod pager;
 mod recovery;
 mod server;
 mod stats;
+mod statsd;
 mod timers;
 mod wake_up;
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use nsq_protocol::{IdentifyLimits, Limits};
+use nsq_protocol::{IdentifyLimits, Limits, Topology};
+use nsq_queue::Locality;
 
 use crate::options::Options;
 
@@ -20,6 +21,46 @@ impl Options {
             max_body_size: self.max_body_size,
             max_rdy_count: self.max_rdy_count,
             max_req_timeout_ms: self.max_req_timeout.as_millis() as u64,
+            max_defer_timeout_ms: self.longest_delay().as_millis() as u64,
+        }
+    }
+
+    /// Of messages that are published with a delay.
+    pub fn longest_delay(&self) -> Duration {
+        match self.max_defer_timeout.is_zero() {
+            true => self.max_req_timeout,
+            false => self.max_defer_timeout,
+        }
+    }
+
+    /// TCP connections; what is left of the open files is for the journal, HTTP and the rest.
+    pub fn connection_limit(&self, open_files: u64) -> usize {
+        let limit = match self.max_connections {
+            0 => open_files.saturating_sub(open_files / 10),
+            told => told,
+        };
+        // No more permits than a semaphore can have.
+        usize::try_from(limit)
+            .unwrap_or(usize::MAX)
+            .clamp(1, 1 << 30)
+    }
+
+    /// `None` if this node was not told where it is.
+    pub fn topology(&self) -> Option<Topology> {
+        let told = !self.topology_region.is_empty() || !self.topology_zone.is_empty();
+        (told || self.is_topology_aware()).then(|| Topology {
+            region: self.topology_region.clone(),
+            zone: self.topology_zone.clone(),
+        })
+    }
+
+    /// How near a consumer is that says it is there.
+    pub fn locality(&self, region: &str, zone: &str) -> Locality {
+        let same = |own: &str, other: &str| !own.is_empty() && own == other;
+        match self.is_topology_aware() && same(&self.topology_region, region) {
+            true if same(&self.topology_zone, zone) => Locality::Zone,
+            true => Locality::Region,
+            false => Locality::Anywhere,
         }
     }
 
@@ -40,6 +81,7 @@ impl Options {
             tls,
             snappy: self.snappy,
             deflate: self.deflate,
+            topology: self.topology(),
             auth_required: !self.auth_http_addresses.is_empty(),
         }
     }

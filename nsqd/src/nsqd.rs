@@ -368,5 +368,9 @@ pub(crate) fn topic_options(options: &Options, name: &str, level: Durability) ->
         journalled: level_of(name, level) != Durability::Memory,
         mem_queue_size: options.mem_queue_size,
         max_msg_timeout: options.max_msg_timeout.as_nanos() as i64,
+        latency_window: match options.e2e_percentiles.is_empty() {
+            true => 0,
+            false => options.e2e_window_time.as_nanos() as i64,
+        },
     }
 }

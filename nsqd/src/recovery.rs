@@ -25,7 +25,7 @@ use crate::pager::Housekeeping;
 pub fn open(options: Options) -> Result<Arc<Nsqd>, JournalError> {
     let disk = RealDisk::new(Path::new(&options.data_path));
     let volume = disk.volume_bytes()?;
-    let housekeeping = Housekeeping::on_volume(volume);
+    let housekeeping = Housekeeping::on_volume(volume, options.memory_limit);
     let defaults = JournalOptions::default();
     let journal_options = JournalOptions {
         node: options.broadcast_address.clone(),
@@ -49,9 +49,12 @@ pub fn open_on(
     clock: Clock,
     housekeeping: Housekeeping,
 ) -> Result<Arc<Nsqd>, JournalError> {
+    let spill_options = SpillOptions {
+        file_bytes: options.max_bytes_per_file as u64, // checked to be positive
+    };
     let mut restorer = Restorer::new(&options);
     let journal = Journal::open(disk.clone(), journal_options, &mut restorer)?;
-    let spill = Spill::open(disk, Arc::clone(journal.pool()), SpillOptions::default())?;
+    let spill = Spill::open(disk, Arc::clone(journal.pool()), spill_options)?;
     let recovered = restorer.finish(&spill, clock);
     Ok(Nsqd::new(
         options,

@@ -6,9 +6,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nsq_daemon::connections::Connections;
-use nsq_daemon::identity;
 use nsq_daemon::listen::{BindError, Listener};
 use nsq_daemon::tls::{self, Clients, Oldest, TlsAcceptor, TlsError};
+use nsq_daemon::{identity, open_files};
 use nsq_http_api::TlsSetupError;
 use nsq_journal::{DirectoryLock, JournalError, lock_directory};
 use nsq_protocol::NSQ_VERSION;
@@ -23,14 +23,10 @@ use crate::nsqd::Nsqd;
 use crate::options::{Options, TlsMinVersion, TlsRequired};
 use crate::pager::Pager;
 use crate::timers::Timers;
-use crate::{checkpoint, connection, journal_log, recovery, wake_up};
+use crate::{checkpoint, connection, journal_log, recovery, statsd, wake_up};
 
-const CLIENTS: Connections = Connections {
-    name: "TCP",
-    max: 100_000,
-    // They hang up by themselves; this is for one that cannot be polled.
-    stop_grace: Duration::from_secs(5),
-};
+/// They hang up by themselves at a stop; this is for one that cannot be polled.
+const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// Why nsqd could not start or go on, worded as NSQ does where NSQ has the same failure.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +97,14 @@ impl Server {
         let links = Arc::new(links);
         nsqd.set_announcer(links.clone());
         let mut tasks = JoinSet::new();
+        if !nsqd.options.statsd_address.is_empty() {
+            let port = match nsqd.options.broadcast_http_port {
+                0 => ports.http.unwrap_or(0),
+                told => told,
+            };
+            tasks.spawn(statsd::run(Arc::clone(&nsqd), port));
+        }
+        tasks.spawn(journal_log::sync(Arc::clone(&nsqd)));
         tasks.spawn(Timers::run(Arc::clone(&nsqd)));
         tasks.spawn(journal_log::run(Arc::clone(&nsqd)));
         tasks.spawn(wake_up::run(Arc::clone(&nsqd.journal)));
@@ -149,7 +153,13 @@ impl Server {
         let nsqd = Arc::clone(&self.nsqd);
         let serve = move |stream, remote| connection::serve(Arc::clone(&nsqd), stream, remote);
         let (tcp, stopped) = (self.tcp, stopping.clone());
-        listeners.spawn(async move { CLIENTS.serve(tcp, stopped, serve).await });
+        let clients = Connections {
+            name: "TCP",
+            max: self.nsqd.options.connection_limit(open_files::limit()),
+            max_rate: self.nsqd.options.max_accept_rate,
+            stop_grace: STOP_GRACE,
+        };
+        listeners.spawn(async move { clients.serve(tcp, stopped, serve).await });
         let shared = http::Shared::new(Arc::clone(&self.nsqd), self.links.clone(), ports);
         let router = http::routes().into_router(shared);
         if let Some(http) = self.http {
@@ -224,6 +234,8 @@ fn lookup_config(options: &Options, ports: Ports) -> LookupConfig {
             http_port: port(options.broadcast_http_port, ports.http),
             tcp_port: port(options.broadcast_tcp_port, ports.tcp),
             version: NSQ_VERSION.to_owned(),
+            topology_zone: options.topology_zone.clone(),
+            topology_region: options.topology_region.clone(),
         },
         addresses: options.lookupd_tcp_addresses.clone(),
         connect_timeout: options.http_client_connect_timeout,

@@ -30,6 +30,7 @@ use registry::{PeerId, Registry};
 const PEERS: Connections = Connections {
     name: "TCP",
     max: 10_000,
+    max_rate: 0,
     stop_grace: Duration::from_secs(5),
 };
 
@@ -84,6 +85,7 @@ impl Nsqlookupd {
                 http_port: http.port().map_or(0, i32::from),
                 tcp_port: tcp.port().map_or(0, i32::from),
                 version: NSQ_VERSION.to_owned(),
+                ..PeerInfo::default()
             },
             inactive_producer_timeout: options.inactive_producer_timeout,
             registry: Mutex::new(registry),

@@ -287,6 +287,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             identity.hostname = request.hostname.unwrap_or_default();
             identity.user_agent = request.user_agent.unwrap_or_default();
             identity.sample_rate = agreed.sample_rate;
+            identity.topology_region = request.topology_region.unwrap_or_default();
+            identity.topology_zone = request.topology_zone.unwrap_or_default();
+            let options = &self.nsqd.options;
+            self.spec.locality =
+                options.locality(&identity.topology_region, &identity.topology_zone);
         }
         if request.feature_negotiation == Some(true) {
             self.begin_upgrade(&agreed)?;

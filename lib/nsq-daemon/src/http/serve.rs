@@ -17,6 +17,7 @@ use crate::listen::{Listener, Stream};
 const CONNECTIONS: Connections = Connections {
     name: "HTTP",
     max: 4096,
+    max_rate: 0,
     stop_grace: Duration::from_secs(5),
 };
 /// For the head of a request, and for an idle connection until the next one.
