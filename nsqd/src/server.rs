@@ -73,19 +73,13 @@ impl Server {
         };
         let lock = lock_directory(Path::new(&path)).map_err(ServeError::DataPath)?;
         let tcp = Listener::bind(&options.tcp_address).await?;
-        let http = match options.http_address.as_str() {
-            "" => None,
-            address => Some(Listener::bind(address).await?),
-        };
+        let http = bind_unless_empty(&options.http_address).await?;
         let tls = tls_acceptor(&options)?;
         let https = match (&tls, options.https_address.as_str()) {
             (None, _) | (_, "") => None,
             (Some(tls), address) => Some((Listener::bind(address).await?, tls.clone())),
         };
-        let read_only = match options.http_read_only_address.as_str() {
-            "" => None,
-            address => Some(Listener::bind(address).await?),
-        };
+        let read_only = bind_unless_empty(&options.http_read_only_address).await?;
         let tokens = match options.http_token_file.as_str() {
             "" => None,
             file => Some(Tokens::open(Path::new(file))?),
@@ -218,6 +212,13 @@ impl Server {
         checkpoint::take(&self.nsqd, true)?;
         self.nsqd.journal.close()?;
         Ok(())
+    }
+}
+
+async fn bind_unless_empty(address: &str) -> Result<Option<Listener>, BindError> {
+    match address {
+        "" => Ok(None),
+        address => Listener::bind(address).await.map(Some),
     }
 }
 

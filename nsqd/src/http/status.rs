@@ -37,11 +37,24 @@ pub(super) async fn readyz(From(shared): State) -> Response {
         Ok(()) => None,
     };
     match why {
-        None => Answer::Plain("ok".to_owned()).into_response(),
+        None => Answer::Plain(lost(nsqd)).into_response(),
         Some(why) => {
             let told = Answer::Plain(format!("not ready - {why}"));
             (StatusCode::SERVICE_UNAVAILABLE, told).into_response()
         }
+    }
+}
+
+/// Damage is no reason to send publishers away, but people want to know.
+fn lost(nsqd: &crate::Nsqd) -> String {
+    let topics = nsqd.topics();
+    match topics
+        .iter()
+        .map(|topic| topic.read(|queue| queue.lost_count()))
+        .sum::<u64>()
+    {
+        0 => "ok".to_owned(),
+        lost => format!("ok, but {lost} messages could not be delivered: the disk damaged them"),
     }
 }
 
@@ -96,6 +109,8 @@ pub(super) async fn metrics(From(shared): State) -> Answer {
         stats: stats::gather(nsqd, &wanted),
         connections: nsqd.clients().len(),
         journal: nsqd.journal.stats(),
+        publish_times: nsqd.times.publish.read(),
+        processing_times: nsqd.times.processing.read(),
         lookupds: shared.links.status(),
     }))
 }
