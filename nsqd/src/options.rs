@@ -82,6 +82,10 @@ pub struct Options {
 
     pub auth_http_addresses: Vec<String>,
     pub auth_http_request_method: AuthRequestMethod,
+    /// Empty: everybody may use the HTTP API.
+    pub http_token_file: String,
+    /// Empty: none.
+    pub http_read_only_address: String,
     pub tls_cert: String,
     pub tls_key: String,
     pub tls_client_auth_policy: String,

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nsq_daemon::connections::Connections;
+use nsq_daemon::http::{TokenError, Tokens};
 use nsq_daemon::listen::{BindError, Listener};
 use nsq_daemon::tls::{self, Clients, Oldest, TlsAcceptor, TlsError};
 use nsq_daemon::{identity, open_files};
@@ -37,6 +38,8 @@ pub enum ServeError {
     Bind(#[from] BindError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Token(#[from] TokenError),
     #[error("auth servers: {0}")]
     Auth(#[from] TlsSetupError),
     #[error("journal: {0}")]
@@ -50,6 +53,8 @@ pub struct Server {
     tcp: Listener,
     http: Option<Listener>,
     https: Option<(Listener, TlsAcceptor)>,
+    read_only: Option<Listener>,
+    tokens: Option<Arc<Tokens>>,
     tasks: JoinSet<()>,
     pager: JoinHandle<()>,
     // Held until the process ends: two nsqds on one directory would destroy each other's files.
@@ -68,14 +73,16 @@ impl Server {
         };
         let lock = lock_directory(Path::new(&path)).map_err(ServeError::DataPath)?;
         let tcp = Listener::bind(&options.tcp_address).await?;
-        let http = match options.http_address.as_str() {
-            "" => None,
-            address => Some(Listener::bind(address).await?),
-        };
+        let http = bind_unless_empty(&options.http_address).await?;
         let tls = tls_acceptor(&options)?;
         let https = match (&tls, options.https_address.as_str()) {
             (None, _) | (_, "") => None,
             (Some(tls), address) => Some((Listener::bind(address).await?, tls.clone())),
+        };
+        let read_only = bind_unless_empty(&options.http_read_only_address).await?;
+        let tokens = match options.http_token_file.as_str() {
+            "" => None,
+            file => Some(Tokens::open(Path::new(file))?),
         };
         let options = Options {
             data_path: path,
@@ -119,6 +126,8 @@ impl Server {
             tcp,
             http,
             https,
+            read_only,
+            tokens,
             tasks,
             pager,
             _lock: lock,
@@ -138,6 +147,11 @@ impl Server {
     /// `None` on a unix socket, or without HTTP.
     pub fn http_port(&self) -> Option<u16> {
         self.http.as_ref().and_then(Listener::port)
+    }
+
+    /// `None` on a unix socket, or without such a listener.
+    pub fn read_only_port(&self) -> Option<u16> {
+        self.read_only.as_ref().and_then(Listener::port)
     }
 
     /// Serves until `stop` resolves or the journal fails, then ends cleanly: whatever is in memory
@@ -161,7 +175,16 @@ impl Server {
         };
         listeners.spawn(async move { clients.serve(tcp, stopped, serve).await });
         let shared = http::Shared::new(Arc::clone(&self.nsqd), self.links.clone(), ports);
-        let router = http::routes().into_router(shared);
+        if let Some(listener) = self.read_only {
+            let router = http::read_only_routes().into_router(Arc::clone(&shared));
+            let stopped = stopping.clone();
+            let name = "HTTP, read only";
+            listeners.spawn(nsq_daemon::http::serve_as(name, listener, router, stopped));
+        }
+        let mut router = http::routes().into_router(shared);
+        if let Some(tokens) = self.tokens {
+            router = tokens.guard(router);
+        }
         if let Some(http) = self.http {
             let router = match self.nsqd.options.tls_required {
                 TlsRequired::Yes => http::tls_required(https_port),
@@ -190,6 +213,13 @@ impl Server {
         checkpoint::take(&self.nsqd, true)?;
         self.nsqd.journal.close()?;
         Ok(())
+    }
+}
+
+async fn bind_unless_empty(address: &str) -> Result<Option<Listener>, BindError> {
+    match address {
+        "" => Ok(None),
+        address => Listener::bind(address).await.map(Some),
     }
 }
 

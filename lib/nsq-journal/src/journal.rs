@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use crate::chunk::ChunkPool;
 use crate::commit::{self, Waiter, WakeAll};
 use crate::disk::Disk;
+use crate::durations::DurationCounts;
 use crate::log::Log;
 use crate::record::{PUBLISH_FIXED, frame, put_publish_fixed};
 use crate::recovery::{self, Recovery, Replay};
@@ -84,7 +85,7 @@ pub struct JournalStats {
     pub writes: u64,
     pub bytes_written: u64,
     pub syncs: u64,
-    pub sync_nanos: u64,
+    pub sync_times: DurationCounts,
     /// Publishing is refused for want of space.
     pub disk_full: bool,
     /// What recovery found when the journal was opened.
@@ -313,7 +314,7 @@ impl Journal {
             writes: counters.writes.load(Ordering::Relaxed),
             bytes_written: counters.bytes_written.load(Ordering::Relaxed),
             syncs: counters.syncs.load(Ordering::Relaxed),
-            sync_nanos: counters.sync_nanos.load(Ordering::Relaxed),
+            sync_times: counters.sync_times.read(),
             disk_full: self.log.space.is_full(),
             recovery: self.recovery.clone(),
         }

@@ -8,6 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::chunk::ChunkPool;
 use crate::commit::{Waiting, WakeAll};
 use crate::disk::Disk;
+use crate::durations::Durations;
 use crate::record::frame::{self, Seed};
 use crate::segment::Catalog;
 use crate::space::Space;
@@ -50,7 +51,7 @@ pub(crate) struct Counters {
     pub(crate) syncs: AtomicU64,
     pub(crate) writes: AtomicU64,
     pub(crate) bytes_written: AtomicU64,
-    pub(crate) sync_nanos: AtomicU64,
+    pub(crate) sync_times: Durations,
 }
 
 impl Log {

@@ -24,7 +24,7 @@ use nsq_protocol::{Decoder, HEARTBEAT, MAGIC_V2, ProtocolError, State};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
-use crate::client::Client;
+use crate::client::{Client, Waits};
 use crate::nsqd::Nsqd;
 use arrival::Arrival;
 use auth::Auth;
@@ -138,6 +138,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         SCRATCH.with_borrow_mut(|scratch| {
             self.outbox.borrow_buffer(&mut scratch.output);
             let result = self.rounds(cx, &mut scratch.input);
+            self.client.note_waits(Waits {
+                output_bytes: self.outbox.bytes(),
+                answers: self.outbox.pending(),
+                input_bytes: self.inbox.kept(),
+            });
             self.outbox.return_buffer(&mut scratch.output);
             result
         })

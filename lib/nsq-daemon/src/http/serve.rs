@@ -33,7 +33,21 @@ pub struct RemoteAddress(pub String);
 
 /// Serves HTTP/1 until `stop`, then lets begun requests end, for a bounded time.
 pub async fn serve(listener: Listener, router: Router, stop: CancellationToken) {
-    CONNECTIONS
+    serve_as(CONNECTIONS.name, listener, router, stop).await;
+}
+
+/// As [`serve`], with another name in the log.
+pub async fn serve_as(
+    name: &'static str,
+    listener: Listener,
+    router: Router,
+    stop: CancellationToken,
+) {
+    let connections = Connections {
+        name,
+        ..CONNECTIONS
+    };
+    connections
         .serve(listener, stop.clone(), |stream, remote| {
             connection(stream, RemoteAddress(remote), router.clone(), stop.clone())
         })
