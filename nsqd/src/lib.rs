@@ -10,6 +10,7 @@ mod checkpoint;
 mod client;
 mod clock;
 mod connection;
+mod disk_budget;
 mod host;
 mod http;
 mod journal_log;
@@ -30,6 +31,7 @@ mod timers;
 pub mod engine {
     pub use crate::checkpoint::take as take_checkpoint;
     pub use crate::connection::serve;
+    pub use crate::disk_budget::DiskBudget;
     pub use crate::journal_log::{log_all, run as run_journal_log};
     pub use crate::memory_budget::MemoryBudget;
     pub use crate::pager::{Housekeeping, Pager};

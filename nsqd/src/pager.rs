@@ -13,36 +13,27 @@ use tokio::sync::Notify;
 
 use crate::checkpoint;
 use crate::client::Client;
+use crate::disk_budget::DiskBudget;
 use crate::host::{ChunkRef, Page};
 use crate::live_topic::LiveTopic;
 use crate::memory_budget::MemoryBudget;
 use crate::nsqd::Nsqd;
 
-/// How much journal is kept.
+/// How much there may be of everything.
 #[derive(Debug, Clone, Copy)]
 pub struct Housekeeping {
-    /// A checkpoint is due after this many bytes.
-    pub checkpoint_every: u64,
-    /// What keeps more bytes than this from being let go is paged out.
-    pub journal_kept: u64,
+    pub disk: DiskBudget,
     /// How much memory messages may take.
     pub memory: MemoryBudget,
-}
-
-impl Default for Housekeeping {
-    fn default() -> Self {
-        Self {
-            checkpoint_every: 64 << 20,
-            journal_kept: 256 << 20,
-            memory: MemoryBudget::of_this_process(),
-        }
-    }
 }
 
 /// How often the journal's growth and, while it is short, the memory are looked at.
 const LOOK: Duration = Duration::from_millis(250);
 /// How soon a failed disk is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Of checkpoints after which nothing changes: each of the two kept holds back what it names.
+const CHECKPOINTS_THAT_HELP: u32 = 3;
 
 pub struct Pager {
     crowded: Mutex<Crowded>,
@@ -54,6 +45,16 @@ pub struct Pager {
     housekeeping: Housekeeping,
     /// End of the journal when the last checkpoint was taken.
     last_checkpoint: AtomicU64,
+    /// While the disk is full.
+    full: Mutex<Option<Full>>,
+}
+
+#[derive(Default)]
+struct Full {
+    /// When, in steady time.
+    looked_at: i64,
+    /// Looks at which nothing had been journalled since the last.
+    idle: u32,
 }
 
 #[derive(Default)]
@@ -72,6 +73,7 @@ impl Pager {
             relieved: Notify::new(),
             housekeeping,
             last_checkpoint: AtomicU64::new(last_checkpoint),
+            full: Mutex::default(),
         }
     }
 
@@ -187,13 +189,44 @@ impl Pager {
         }
         self.shrink(nsqd)?;
         let tail = nsqd.journal.tail();
-        if tail - self.last_checkpoint.load(Ordering::Relaxed) >= self.housekeeping.checkpoint_every
-        {
+        let grown = tail - self.last_checkpoint.load(Ordering::Relaxed);
+        let disk = &self.housekeeping.disk;
+        if grown >= disk.checkpoint_every {
             self.last_checkpoint.store(tail, Ordering::Relaxed);
-            nsqd.let_journal_go(tail.saturating_sub(self.housekeeping.journal_kept))?;
+            nsqd.let_journal_go(tail.saturating_sub(disk.journal_kept))?;
+            checkpoint::take(nsqd, false)?;
+        } else if self.may_give_space(nsqd, grown) {
+            // What consumers have finished meanwhile can be let go, and is what publishers wait
+            // for. Nothing is paged out: that would take from the reserve.
+            self.last_checkpoint.store(tail, Ordering::Relaxed);
             checkpoint::take(nsqd, false)?;
         }
         Ok(())
+    }
+
+    /// The disk is full, and another checkpoint may let something go. Says so when that begins or
+    /// ends, once.
+    fn may_give_space(&self, nsqd: &Nsqd, grown: u64) -> bool {
+        let now = nsqd.clock.now();
+        let is_full = nsqd.journal.is_disk_full();
+        let mut full = self.full.lock();
+        let was = full.take_if(|_| !is_full);
+        if was.is_some() {
+            tracing::info!("journal: there is space again, publishing resumes");
+        }
+        if !is_full {
+            return false;
+        }
+        let full = full.get_or_insert_with(|| {
+            tracing::error!("journal: the disk is full, publishing is refused");
+            Full::default()
+        });
+        if now - full.looked_at < RETRY.as_nanos() as i64 {
+            return false;
+        }
+        full.looked_at = now;
+        full.idle = if grown > 0 { 0 } else { full.idle + 1 };
+        full.idle <= CHECKPOINTS_THAT_HELP
     }
 
     /// Pages out of all topics while memory is over its budget.

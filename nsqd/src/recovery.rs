@@ -13,7 +13,9 @@ use nsq_queue::{Run, Topic};
 
 use crate::checkpoint::{State, VERSION};
 use crate::clock::Clock;
+use crate::disk_budget::DiskBudget;
 use crate::host::{ChunkRef, NsqHost, Page};
+use crate::memory_budget::MemoryBudget;
 use crate::nsqd::{Nsqd, Recovered, topic_options};
 use crate::options::{Durability, Options};
 use crate::pager::Housekeeping;
@@ -24,14 +26,18 @@ use crate::pager::Housekeeping;
 /// The journal's.
 pub fn open(options: Options) -> Result<Arc<Nsqd>, JournalError> {
     let disk = RealDisk::new(Path::new(&options.data_path));
-    let defaults = JournalOptions::default();
+    let budget = DiskBudget::of(disk.volume_bytes()?);
     let journal_options = JournalOptions {
         node: options.broadcast_address.clone(),
         zero_segments: options.durability == Durability::Fsync,
-        free_floor: defaults.free_floor.min(disk.volume_bytes()? / 20),
-        ..defaults
+        segment_bytes: budget.segment,
+        free_floor: budget.free_floor,
+        ..JournalOptions::default()
     };
-    let housekeeping = Housekeeping::default();
+    let housekeeping = Housekeeping {
+        disk: budget,
+        memory: MemoryBudget::of_this_process(),
+    };
     open_on(disk, journal_options, options, Clock::start(), housekeeping)
 }
 
@@ -48,7 +54,10 @@ pub fn open_on(
 ) -> Result<Arc<Nsqd>, JournalError> {
     let mut restorer = Restorer::new(&options);
     let journal = Journal::open(disk.clone(), journal_options, &mut restorer)?;
-    let spill = Spill::open(disk, Arc::clone(journal.pool()), SpillOptions::default())?;
+    let spill_options = SpillOptions {
+        file_bytes: housekeeping.disk.spill_file,
+    };
+    let spill = Spill::open(disk, Arc::clone(journal.pool()), spill_options)?;
     let recovered = restorer.finish(&spill, clock);
     Ok(Nsqd::new(
         options,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use nsq_journal::JournalOptions;
 use nsq_journal::sim::SimDisk;
-use nsqd::engine::{Housekeeping, Pager, open_on};
+use nsqd::engine::{DiskBudget, Housekeeping, MemoryBudget, Pager, open_on};
 use nsqd::options::Options;
 use nsqd::{Clock, Nsqd};
 
@@ -21,9 +21,15 @@ fn start(disk: &Arc<SimDisk>, every: u64) -> Arc<Nsqd> {
         ..JournalOptions::default()
     };
     let housekeeping = Housekeeping {
-        checkpoint_every: every,
-        journal_kept: every,
-        ..Housekeeping::default()
+        disk: DiskBudget {
+            checkpoint_every: every,
+            journal_kept: every,
+            ..DiskBudget::of(u64::MAX)
+        },
+        memory: MemoryBudget {
+            soft: usize::MAX,
+            hard: usize::MAX,
+        },
     };
     let options = Options::command("simulated").defaults();
     let clock = Clock::simulated(1_700_000_000_000_000_000);

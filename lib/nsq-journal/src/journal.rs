@@ -245,6 +245,11 @@ impl Journal {
         self.log.checkpoint(bytes, keep_from)
     }
 
+    /// Publishing is refused for want of space.
+    pub fn is_disk_full(&self) -> bool {
+        self.log.space.is_full()
+    }
+
     /// 64 random bits that name this volume's journal.
     pub fn incarnation(&self) -> u64 {
         self.log.incarnation

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use nsq_journal::sim::SimDisk;
 use nsq_journal::{JournalError, JournalOptions};
 use nsqd::engine::{
-    Housekeeping, MemoryBudget, Timers, open_on, run_journal_log, serve, take_checkpoint,
+    DiskBudget, Housekeeping, MemoryBudget, Timers, open_on, run_journal_log, serve,
+    take_checkpoint,
 };
 use nsqd::options::{Durability, Options};
 use nsqd::{Clock, Nsqd};
@@ -46,8 +47,11 @@ impl Node {
             ..Options::command("simulated").defaults()
         };
         let housekeeping = Housekeeping {
-            checkpoint_every: plan.checkpoint_every,
-            journal_kept: 4 * plan.checkpoint_every,
+            disk: DiskBudget {
+                checkpoint_every: plan.checkpoint_every,
+                journal_kept: 4 * plan.checkpoint_every,
+                ..DiskBudget::of(u64::MAX)
+            },
             memory: MemoryBudget {
                 soft: plan.memory,
                 hard: 2 * plan.memory,
