@@ -34,10 +34,16 @@ pub struct Identity {
     pub client_id: String,
     pub hostname: String,
     pub user_agent: String,
+    pub topology_region: String,
+    pub topology_zone: String,
     pub sample_rate: i64,
     pub tls: Option<TlsSession>,
     pub snappy: bool,
     pub deflate: bool,
+    /// The auth server knows it, and as whom.
+    pub authed: bool,
+    pub auth_identity: String,
+    pub auth_identity_url: String,
 }
 
 impl Client {

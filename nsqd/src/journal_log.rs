@@ -25,12 +25,34 @@ pub async fn run(nsqd: Arc<Nsqd>) {
     }
 }
 
+/// Has what was written synced within `--sync-timeout`, whoever waits for it or not. Runs until its
+/// task is ended.
+pub async fn sync(nsqd: Arc<Nsqd>) {
+    let every = nsqd.options.sync_timeout;
+    if every.is_zero() {
+        return;
+    }
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let written = nsqd.journal.written();
+        if written > nsqd.journal.durable() {
+            nsqd.journal.sync_soon(written, Arc::new(Nobody));
+        }
+    }
+}
+
 /// Journals what all topics have to tell.
 pub fn log_all(nsqd: &Arc<Nsqd>) {
     for topic in nsqd.take_unlogged() {
         topic.listed.store(false, Ordering::Release);
         if let Err(error) = log_topic(nsqd, &topic) {
-            tracing::error!("TOPIC({}): cannot journal finishes - {error}", topic.name);
+            match error {
+                // Said once for all, by the pager.
+                JournalError::DiskFull(_) => tracing::debug!("TOPIC({}): {error}", topic.name),
+                _ => tracing::error!("TOPIC({}): cannot journal finishes - {error}", topic.name),
+            }
             topic.change_now(nsqd, |_, _| ()); // lists it again
         }
     }

@@ -5,12 +5,12 @@
 //! ARCHITECTURE.md for the whole way.
 
 mod announce;
+mod auth;
 mod channels;
 mod checkpoint;
 mod client;
 mod clock;
 mod connection;
-mod disk_budget;
 mod host;
 mod http;
 mod journal_log;
@@ -25,13 +25,13 @@ mod pager;
 mod recovery;
 mod server;
 mod stats;
+mod statsd;
 mod timers;
 
 /// The parts of a node, for simulations that drive them by hand.
 pub mod engine {
     pub use crate::checkpoint::take as take_checkpoint;
     pub use crate::connection::serve;
-    pub use crate::disk_budget::DiskBudget;
     pub use crate::journal_log::{log_all, run as run_journal_log};
     pub use crate::memory_budget::MemoryBudget;
     pub use crate::pager::{Housekeeping, Pager};

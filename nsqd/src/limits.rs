@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use nsq_protocol::{IdentifyLimits, Limits};
+use nsq_protocol::{IdentifyLimits, Limits, Topology};
+use nsq_queue::Locality;
 
 use crate::options::Options;
 
@@ -10,6 +11,14 @@ use crate::options::Options;
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Options {
+    /// Of DPUB: as long as of REQ, unless said otherwise.
+    pub(crate) fn longest_defer(&self) -> std::time::Duration {
+        match self.max_defer_timeout.is_zero() {
+            true => self.max_req_timeout,
+            false => self.max_defer_timeout,
+        }
+    }
+
     pub fn client_timeout(&self) -> Duration {
         CLIENT_TIMEOUT
     }
@@ -20,6 +29,26 @@ impl Options {
             max_body_size: self.max_body_size,
             max_rdy_count: self.max_rdy_count,
             max_req_timeout_ms: self.max_req_timeout.as_millis() as u64,
+            max_defer_timeout_ms: self.longest_defer().as_millis() as u64,
+        }
+    }
+
+    /// `None` if this node was not told where it is.
+    pub fn topology(&self) -> Option<Topology> {
+        let told = !self.topology_region.is_empty() || !self.topology_zone.is_empty();
+        (told || self.is_topology_aware()).then(|| Topology {
+            region: self.topology_region.clone(),
+            zone: self.topology_zone.clone(),
+        })
+    }
+
+    /// How near a consumer is that says it is there.
+    pub fn locality(&self, region: &str, zone: &str) -> Locality {
+        let same = |own: &str, other: &str| !own.is_empty() && own == other;
+        match self.is_topology_aware() && same(&self.topology_region, region) {
+            true if same(&self.topology_zone, zone) => Locality::Zone,
+            true => Locality::Region,
+            false => Locality::Anywhere,
         }
     }
 
@@ -40,7 +69,8 @@ impl Options {
             tls,
             snappy: self.snappy,
             deflate: self.deflate,
-            auth_required: false,
+            topology: self.topology(),
+            auth_required: !self.auth_http_addresses.is_empty(),
         }
     }
 }

@@ -56,6 +56,14 @@ impl Then {
 }
 
 impl Then {
+    /// As [`Then::happen`], but consumers are woken once the change is written, by whoever is writing.
+    pub fn happen_once_written(mut self, nsqd: &Arc<Nsqd>, topic: &Arc<LiveTopic>, at: Lsn) {
+        for client in self.effects.wake.drain(..) {
+            nsqd.journal.written_soon(at, client);
+        }
+        self.happen(nsqd, topic);
+    }
+
     /// As [`Then::happen`], but consumers are woken once the change is kept. Does not wait, and
     /// depends on nobody who does.
     pub fn happen_after(mut self, nsqd: &Arc<Nsqd>, topic: &Arc<LiveTopic>, kept: Kept) {
@@ -184,12 +192,16 @@ impl LiveTopic {
     ) -> Result<(Kept, Then), JournalError> {
         let level = self.level();
         let bodies = Bodies { buffer, ranges };
+        let measured = match level {
+            Durability::Memory => bodies.measure()?,
+            _ => bodies.sum()?,
+        };
         let timestamp = nsqd.clock.wall();
         let mut then = Then::default();
         let mut state = self.state.lock();
         let first_id = state.ids(nsqd, ranges.len() as u64);
         let placed = match level {
-            Durability::Memory => nsqd.memory.publish(&bodies)?,
+            Durability::Memory => nsqd.memory.publish(&measured)?,
             _ => {
                 let head = PublishHead {
                     topic: self.number,
@@ -197,7 +209,7 @@ impl LiveTopic {
                     timestamp,
                     due,
                 };
-                nsqd.journal.publish(&head, &bodies)?
+                nsqd.journal.publish(&head, &measured)?
             }
         };
         let run = Run {

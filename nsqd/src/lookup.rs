@@ -72,6 +72,7 @@ impl LookupLinks {
             connect_timeout: config.connect_timeout,
             request_timeout: config.request_timeout,
             max_response_bytes: MAX_ANSWER,
+            ..ClientOptions::default()
         });
         let addresses = config.addresses.clone();
         let links = Self {

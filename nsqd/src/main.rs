@@ -22,14 +22,14 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run(parsed: Parsed<Options>) -> anyhow::Result<()> {
-    let warning = parsed.warning();
+    let remarks = parsed.remarks();
     let options = parsed.options;
-    log::init(&options.log_prefix, options.log_level);
+    log::init(&options.log_prefix, options.log_level, options.log_format);
     open_files::raise_limit();
     tracing::info!("{}", version_text("nsqd"));
     tracing::info!("ID: {}", options.node_id);
-    if let Some(warning) = warning {
-        tracing::warn!("{warning}");
+    for remark in remarks {
+        tracing::info!("{remark}");
     }
     let server = Server::start(options).await?;
     server

@@ -12,6 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::announce::{Announcer, Change};
+use crate::auth::AuthServers;
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::live_topic::{Kept, LiveTopic};
@@ -39,6 +40,7 @@ pub struct Nsqd {
     failed: OnceLock<JournalError>,
     announcer: OnceLock<Arc<dyn Announcer>>,
     tls: OnceLock<TlsAcceptor>,
+    auth: OnceLock<AuthServers>,
 }
 
 /// What recovery found, for [`Nsqd::new`].
@@ -78,6 +80,7 @@ impl Nsqd {
             failed: OnceLock::new(),
             announcer: OnceLock::new(),
             tls: OnceLock::new(),
+            auth: OnceLock::new(),
             timers: Timers::default(),
             options,
             clock,
@@ -129,6 +132,15 @@ impl Nsqd {
 
     pub(crate) fn tls(&self) -> Option<&TlsAcceptor> {
         self.tls.get()
+    }
+
+    /// Whom connections ask. Only the first counts.
+    pub(crate) fn set_auth(&self, servers: AuthServers) {
+        let _ = self.auth.set(servers);
+    }
+
+    pub(crate) fn auth(&self) -> Option<&AuthServers> {
+        self.auth.get()
     }
 
     pub(crate) fn identify_limits(&self) -> IdentifyLimits {
@@ -356,5 +368,9 @@ pub(crate) fn topic_options(options: &Options, name: &str, level: Durability) ->
         journalled: level_of(name, level) != Durability::Memory,
         mem_queue_size: options.mem_queue_size,
         max_msg_timeout: options.max_msg_timeout.as_nanos() as i64,
+        latency_window: match options.e2e_percentiles.is_empty() {
+            true => 0,
+            false => options.e2e_window_time.as_nanos() as i64,
+        },
     }
 }

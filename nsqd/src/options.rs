@@ -9,17 +9,19 @@ use std::time::Duration;
 
 use nsq_daemon::Stop;
 use nsq_daemon::identity::NODE_IDS;
-use nsq_daemon::log::LogLevel;
+use nsq_daemon::log::{LogFormat, LogLevel};
 use nsq_daemon::options::{Command, Parsed};
 
-pub use kinds::{Durability, TlsMinVersion, TlsRequired};
+pub use kinds::{AuthRequestMethod, Durability, TlsMinVersion, TlsRequired};
+
+/// What `--enable-experiment` knows.
+pub const TOPOLOGY_AWARE: &str = "topology-aware-consumption";
+/// The host whose options the documentation shows.
+pub const DOCUMENTED_HOST: &str = "hostname";
 
 /// Everything nsqd can be told. The fields are in the order of the table, named after the flags.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
-    pub log_level: LogLevel,
-    pub log_prefix: String,
-
     /// In `[0,1024)` once checked.
     pub node_id: i64,
     /// `host:port` or the path of a unix socket.
@@ -32,6 +34,10 @@ pub struct Options {
     pub broadcast_tcp_port: u16,
     /// 0: the listener's own.
     pub broadcast_http_port: u16,
+    pub topology_region: String,
+    pub topology_zone: String,
+    /// Only [`TOPOLOGY_AWARE`] is known.
+    pub enabled_experiments: Vec<String>,
     pub lookupd_tcp_addresses: Vec<String>,
     pub http_client_connect_timeout: Duration,
     pub http_client_request_timeout: Duration,
@@ -52,6 +58,8 @@ pub struct Options {
     /// Bytes.
     pub max_msg_size: i64,
     pub max_req_timeout: Duration,
+    /// At least 1 ms once checked.
+    pub max_defer_timeout: Duration,
     /// Bytes of one command's body: MPUB, IDENTIFY, AUTH.
     pub max_body_size: i64,
     pub max_heartbeat_interval: Duration,
@@ -64,16 +72,16 @@ pub struct Options {
     /// Per channel; 0: no limit.
     pub max_channel_consumers: u64,
 
+    /// Bytes; 0: what the process may have.
+    pub memory_limit: u64,
+    /// 0: 90 % of the open files.
+    pub max_connections: u64,
+    /// A second; 0: no limit.
+    pub max_accept_rate: u32,
+    pub command_timeout: Duration,
+
     pub auth_http_addresses: Vec<String>,
-    pub statsd_address: String,
-    pub statsd_prefix: String,
-    pub statsd_interval: Duration,
-    pub statsd_mem_stats: bool,
-    pub statsd_udp_packet_size: i64,
-    pub statsd_exclude_ephemeral: bool,
-    /// In (0, 1], highest first.
-    pub e2e_percentiles: Vec<f64>,
-    pub e2e_window_time: Duration,
+    pub auth_http_request_method: AuthRequestMethod,
     pub tls_cert: String,
     pub tls_key: String,
     pub tls_client_auth_policy: String,
@@ -83,6 +91,19 @@ pub struct Options {
     pub deflate: bool,
     pub max_deflate_level: i64,
     pub snappy: bool,
+
+    pub log_level: LogLevel,
+    pub log_prefix: String,
+    pub log_format: LogFormat,
+    pub statsd_address: String,
+    pub statsd_prefix: String,
+    pub statsd_interval: Duration,
+    pub statsd_mem_stats: bool,
+    pub statsd_udp_packet_size: i64,
+    pub statsd_exclude_ephemeral: bool,
+    /// In (0, 1], highest first.
+    pub e2e_percentiles: Vec<f64>,
+    pub e2e_window_time: Duration,
 }
 
 impl Options {
@@ -142,7 +163,35 @@ impl Options {
         {
             return Err(format!("invalid E2E processing latency percentile: {bad}"));
         }
+        if let Some(unknown) = self
+            .enabled_experiments
+            .iter()
+            .find(|name| *name != TOPOLOGY_AWARE)
+        {
+            return Err(format!(
+                "--enable-experiment knows {TOPOLOGY_AWARE}, not {unknown:?}"
+            ));
+        }
+        if self.max_bytes_per_file < 1 {
+            return Err("--max-bytes-per-file must be at least 1".to_owned());
+        }
+        if !self.statsd_address.is_empty() {
+            if self.statsd_interval.is_zero() {
+                return Err("--statsd-interval must be above 0".to_owned());
+            }
+            if self.statsd_udp_packet_size < 1 {
+                return Err("--statsd-udp-packet-size must be at least 1".to_owned());
+            }
+        }
         self.check_tls()
+    }
+
+    /// Whether consumers that are nearer get messages first.
+    #[must_use]
+    pub fn is_topology_aware(&self) -> bool {
+        self.enabled_experiments
+            .iter()
+            .any(|name| name == TOPOLOGY_AWARE)
     }
 
     fn check_tls(&mut self) -> Result<(), String> {
@@ -173,18 +222,6 @@ impl Options {
                 "cannot require TLS client connections without TLS key and cert".to_owned(),
             );
         }
-        self.check_supported()
-    }
-
-    /// What would leave nsqd open where it was asked to be closed is refused, not ignored.
-    fn check_supported(&self) -> Result<(), String> {
-        match self.auth_http_addresses.is_empty() {
-            true => Ok(()),
-            false => Err(
-                "not supported yet: --auth-http-address, nsqd would be open where it was asked \
-                 to be closed"
-                    .to_owned(),
-            ),
-        }
+        Ok(())
     }
 }

@@ -13,7 +13,6 @@ use tokio::sync::Notify;
 
 use crate::checkpoint;
 use crate::client::Client;
-use crate::disk_budget::DiskBudget;
 use crate::host::{ChunkRef, Page};
 use crate::live_topic::LiveTopic;
 use crate::memory_budget::MemoryBudget;
@@ -22,10 +21,36 @@ use crate::nsqd::Nsqd;
 /// How much there may be of everything.
 #[derive(Debug, Clone, Copy)]
 pub struct Housekeeping {
-    pub disk: DiskBudget,
+    /// A checkpoint is due after this many bytes.
+    pub checkpoint_every: u64,
+    /// What keeps more bytes than this from being let go is paged out.
+    pub journal_kept: u64,
+    /// Spill files are no larger than this: their space comes back file by file.
+    pub spill_file: u64,
     /// How much memory messages may take.
     pub memory: MemoryBudget,
 }
+
+impl Housekeeping {
+    /// What suits a volume of so many bytes. The more journal is kept, the longer a burst may be that is written
+    /// once instead of twice, and the longer a restart reads.
+    pub fn on_volume(bytes: u64) -> Self {
+        let journal_kept = (bytes / 8).min(JOURNAL_KEPT);
+        Self {
+            checkpoint_every: journal_kept / 4,
+            journal_kept,
+            spill_file: (bytes / 32).max(SPILL_FILE_MIN),
+            memory: MemoryBudget::of_this_process(),
+        }
+    }
+}
+
+/// The most journal that is kept before a backlog goes to spill files.
+const JOURNAL_KEPT: u64 = 1 << 30;
+
+const SPILL_FILE_MIN: u64 = 256 << 10;
+
+type Queue = nsq_queue::Topic<crate::host::NsqHost>;
 
 /// How often the journal's growth and, while it is short, the memory are looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -34,6 +59,9 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Of checkpoints after which nothing changes: each of the two kept holds back what it names.
 const CHECKPOINTS_THAT_HELP: u32 = 3;
+
+/// Checkpoints are so many times as frequent while the disk is full.
+const MANY_WHEN_FULL: u64 = 8;
 
 pub struct Pager {
     crowded: Mutex<Crowded>,
@@ -190,10 +218,9 @@ impl Pager {
         self.shrink(nsqd)?;
         let tail = nsqd.journal.tail();
         let grown = tail - self.last_checkpoint.load(Ordering::Relaxed);
-        let disk = &self.housekeeping.disk;
-        if grown >= disk.checkpoint_every {
+        if grown >= self.housekeeping.checkpoint_every {
             self.last_checkpoint.store(tail, Ordering::Relaxed);
-            nsqd.let_journal_go(tail.saturating_sub(disk.journal_kept))?;
+            nsqd.let_journal_go(tail.saturating_sub(self.housekeeping.journal_kept))?;
             checkpoint::take(nsqd, false)?;
         } else if self.may_give_space(nsqd, grown) {
             // What consumers have finished meanwhile can be let go, and is what publishers wait
@@ -221,7 +248,9 @@ impl Pager {
             tracing::error!("journal: the disk is full, publishing is refused");
             Full::default()
         });
-        if now - full.looked_at < RETRY.as_nanos() as i64 {
+        // Finishes of a backlog that flows again fill segments faster than that.
+        let much = grown >= self.housekeeping.checkpoint_every / MANY_WHEN_FULL;
+        if now - full.looked_at < RETRY.as_nanos() as i64 && !much {
             return false;
         }
         full.looked_at = now;
@@ -253,14 +282,35 @@ impl Pager {
 }
 
 impl Nsqd {
-    /// Writes blocks to the topic's spill files, as long as `next` names one. Written without
-    /// the topic's lock.
-    pub(crate) fn page_out(
+    /// Writes blocks to the topic's spill files, as long as `next` names one and the disk is not
+    /// full: what is left then is for finishes and checkpoints. Written without the topic's lock.
+    fn page_out(
         self: &Arc<Self>,
         topic: &Arc<LiveTopic>,
-        next: impl Fn(&mut nsq_queue::Topic<crate::host::NsqHost>) -> Option<PageOut<ChunkRef>>,
+        next: impl Fn(&mut Queue) -> Option<PageOut<ChunkRef>>,
     ) -> Result<(), JournalError> {
-        while let Some(block) = topic.change_now(self, |queue, _| next(queue)) {
+        self.page_out_while(topic, || self.journal.look_at_space(), next)
+    }
+
+    /// As [`Nsqd::page_out`], however full the disk is.
+    pub(crate) fn page_out_all(
+        self: &Arc<Self>,
+        topic: &Arc<LiveTopic>,
+    ) -> Result<(), JournalError> {
+        let next = |queue: &mut Queue| queue.next_page_out_of(|_| true);
+        self.page_out_while(topic, || Ok(true), next)
+    }
+
+    fn page_out_while(
+        self: &Arc<Self>,
+        topic: &Arc<LiveTopic>,
+        may: impl Fn() -> Result<bool, JournalError>,
+        next: impl Fn(&mut Queue) -> Option<PageOut<ChunkRef>>,
+    ) -> Result<(), JournalError> {
+        while may()? {
+            let Some(block) = topic.change_now(self, |queue, _| next(queue)) else {
+                break;
+            };
             let page = self.write_block(topic.number, &block)?;
             let count = block.messages.len();
             let unneeded = topic.change_now(self, |queue, _| {

@@ -13,9 +13,7 @@ use nsq_queue::{Run, Topic};
 
 use crate::checkpoint::{State, VERSION};
 use crate::clock::Clock;
-use crate::disk_budget::DiskBudget;
 use crate::host::{ChunkRef, NsqHost, Page};
-use crate::memory_budget::MemoryBudget;
 use crate::nsqd::{Nsqd, Recovered, topic_options};
 use crate::options::{Durability, Options};
 use crate::pager::Housekeeping;
@@ -26,17 +24,16 @@ use crate::pager::Housekeeping;
 /// The journal's.
 pub fn open(options: Options) -> Result<Arc<Nsqd>, JournalError> {
     let disk = RealDisk::new(Path::new(&options.data_path));
-    let budget = DiskBudget::of(disk.volume_bytes()?);
+    let volume = disk.volume_bytes()?;
+    let housekeeping = Housekeeping::on_volume(volume);
+    let defaults = JournalOptions::default();
     let journal_options = JournalOptions {
         node: options.broadcast_address.clone(),
-        zero_segments: options.durability == Durability::Fsync,
-        segment_bytes: budget.segment,
-        free_floor: budget.free_floor,
-        ..JournalOptions::default()
-    };
-    let housekeeping = Housekeeping {
-        disk: budget,
-        memory: MemoryBudget::of_this_process(),
+        segment_bytes: defaults.segment_bytes.min((volume / 64).max(SEGMENT_MIN)),
+        zero_segments: options.durability != Durability::Memory,
+        recycle_bytes: housekeeping.journal_kept + housekeeping.checkpoint_every,
+        free_floor: defaults.free_floor.min(volume / 10),
+        ..defaults
     };
     open_on(disk, journal_options, options, Clock::start(), housekeeping)
 }
@@ -52,11 +49,14 @@ pub fn open_on(
     clock: Clock,
     housekeeping: Housekeeping,
 ) -> Result<Arc<Nsqd>, JournalError> {
+    let spill_options = SpillOptions {
+        // The option was checked to be positive.
+        file_bytes: housekeeping
+            .spill_file
+            .min(options.max_bytes_per_file as u64),
+    };
     let mut restorer = Restorer::new(&options);
     let journal = Journal::open(disk.clone(), journal_options, &mut restorer)?;
-    let spill_options = SpillOptions {
-        file_bytes: housekeeping.disk.spill_file,
-    };
     let spill = Spill::open(disk, Arc::clone(journal.pool()), spill_options)?;
     let recovered = restorer.finish(&spill, clock);
     Ok(Nsqd::new(
@@ -68,6 +68,9 @@ pub fn open_on(
         housekeeping,
     ))
 }
+
+/// The smallest segment, on the smallest volumes: a few read buffers.
+const SEGMENT_MIN: u64 = 1 << 20;
 
 /// How far the sequence of ids jumps at each start.
 const SEQUENCES_PER_RUN: u64 = 1 << 24;

@@ -9,19 +9,21 @@ use nsq_daemon::connections::Connections;
 use nsq_daemon::identity;
 use nsq_daemon::listen::{BindError, Listener};
 use nsq_daemon::tls::{self, Clients, Oldest, TlsAcceptor, TlsError};
+use nsq_http_api::TlsSetupError;
 use nsq_journal::{DirectoryLock, JournalError, lock_directory};
 use nsq_protocol::NSQ_VERSION;
 use nsq_protocol::lookup::PeerInfo;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::AuthServers;
 use crate::http::{self, Ports};
 use crate::lookup::{LookupConfig, LookupLinks, PING_INTERVAL, StateSource};
 use crate::nsqd::Nsqd;
 use crate::options::{Options, TlsMinVersion, TlsRequired};
 use crate::pager::Pager;
 use crate::timers::Timers;
-use crate::{checkpoint, connection, journal_log, recovery};
+use crate::{checkpoint, connection, journal_log, recovery, statsd};
 
 const CLIENTS: Connections = Connections {
     name: "TCP",
@@ -39,6 +41,8 @@ pub enum ServeError {
     Bind(#[from] BindError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("auth servers: {0}")]
+    Auth(#[from] TlsSetupError),
     #[error("journal: {0}")]
     Journal(#[from] JournalError),
 }
@@ -81,7 +85,11 @@ impl Server {
             data_path: path,
             ..options
         };
+        let auth = AuthServers::new(&options)?;
         let nsqd = recovery::open(options)?;
+        if let Some(auth) = auth {
+            nsqd.set_auth(auth);
+        }
         if let Some(tls) = tls {
             nsqd.set_tls(tls);
         }
@@ -93,6 +101,14 @@ impl Server {
         let links = Arc::new(links);
         nsqd.set_announcer(links.clone());
         let mut tasks = JoinSet::new();
+        if !nsqd.options.statsd_address.is_empty() {
+            let port = match nsqd.options.broadcast_http_port {
+                0 => ports.http.unwrap_or(0),
+                told => told,
+            };
+            tasks.spawn(statsd::run(Arc::clone(&nsqd), port));
+        }
+        tasks.spawn(journal_log::sync(Arc::clone(&nsqd)));
         tasks.spawn(Timers::run(Arc::clone(&nsqd)));
         tasks.spawn(journal_log::run(Arc::clone(&nsqd)));
         let paged = Arc::clone(&nsqd);
@@ -215,6 +231,8 @@ fn lookup_config(options: &Options, ports: Ports) -> LookupConfig {
             http_port: port(options.broadcast_http_port, ports.http),
             tcp_port: port(options.broadcast_tcp_port, ports.tcp),
             version: NSQ_VERSION.to_owned(),
+            topology_zone: options.topology_zone.clone(),
+            topology_region: options.topology_region.clone(),
         },
         addresses: options.lookupd_tcp_addresses.clone(),
         connect_timeout: options.http_client_connect_timeout,

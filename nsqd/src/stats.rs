@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use nsq_http_api::stats::{
-    ChannelStats, ClientStats, Latency, Memory, PubCount, Stats, TopicStats,
+    ChannelStats, ClientStats, Latency, Memory, Percentile, PubCount, Stats, TopicStats,
 };
 use nsq_protocol::NSQ_VERSION;
-use nsq_queue::ConsumerStats;
+use nsq_queue::{ConsumerStats, LatencySummary};
 
 use crate::client::Client;
+use crate::live_topic::LiveTopic;
 use crate::nsqd::Nsqd;
 
 pub(crate) use text::text;
@@ -27,7 +28,40 @@ pub(crate) struct Wanted<'a> {
     pub memory: bool,
 }
 
-type Snapshot = nsq_queue::TopicStats<Arc<Client>>;
+/// A topic's numbers, and how long its channels' messages took lately.
+struct Snapshot {
+    queue: nsq_queue::TopicStats<Arc<Client>>,
+    latencies: HashMap<String, LatencySummary>,
+}
+
+fn snapshot(nsqd: &Arc<Nsqd>, topic: &Arc<LiveTopic>) -> Snapshot {
+    if nsqd.options.e2e_percentiles.is_empty() {
+        return Snapshot {
+            queue: topic.read(|queue| queue.stats()),
+            latencies: HashMap::new(),
+        };
+    }
+    let wall = nsqd.clock.wall();
+    topic.change_now(nsqd, |queue, _| Snapshot {
+        queue: queue.stats(),
+        latencies: queue.latencies(wall).into_iter().collect(),
+    })
+}
+
+/// What is shown of times: nothing where nobody asked for percentiles, zeros where there are none.
+fn latency(summary: Option<&LatencySummary>, percentiles: &[f64]) -> Latency {
+    let percentile = |&quantile: &f64| Percentile {
+        quantile,
+        value: summary.map_or(0.0, |summary| summary.at(quantile) as f64),
+    };
+    Latency {
+        count: summary.map_or(0, LatencySummary::count),
+        percentiles: match percentiles {
+            [] => None,
+            percentiles => Some(percentiles.iter().map(percentile).collect()),
+        },
+    }
+}
 
 /// NSQ's numbers for connections.
 const INIT: i32 = 0;
@@ -58,27 +92,29 @@ pub(crate) fn gather(nsqd: &Arc<Nsqd>, wanted: &Wanted<'_>) -> Stats {
         Some(name) => nsqd.find_topic(name).into_iter().collect(),
         None => nsqd.topics(),
     };
-    let snapshots: Vec<Snapshot> = live
-        .iter()
-        .map(|topic| topic.read(|queue| queue.stats()))
-        .collect();
+    let snapshots: Vec<Snapshot> = live.iter().map(|topic| snapshot(nsqd, topic)).collect();
     if wanted.clients {
         let producers = producers(nsqd, &snapshots, wanted.topic);
         stats.producers = (!producers.is_empty()).then_some(producers);
     }
     let asked = snapshots
         .into_iter()
-        .filter(|topic| wanted.topic.is_none_or(|name| name == topic.name));
+        .filter(|topic| wanted.topic.is_none_or(|name| name == topic.queue.name));
     stats.topics = Some(
         asked
-            .filter_map(|topic| topic_stats(topic, wanted))
+            .filter_map(|topic| topic_stats(nsqd, topic, wanted))
             .collect(),
     );
     stats
 }
 
 /// `None` if a channel is asked for that this topic does not have.
-fn topic_stats(mut topic: Snapshot, wanted: &Wanted<'_>) -> Option<TopicStats> {
+fn topic_stats(nsqd: &Nsqd, snapshot: Snapshot, wanted: &Wanted<'_>) -> Option<TopicStats> {
+    let Snapshot {
+        queue: mut topic,
+        latencies,
+    } = snapshot;
+    let percentiles = &nsqd.options.e2e_percentiles;
     if let Some(name) = wanted.channel {
         topic.channels.retain(|channel| channel.name == name);
         if topic.channels.is_empty() {
@@ -86,25 +122,39 @@ fn topic_stats(mut topic: Snapshot, wanted: &Wanted<'_>) -> Option<TopicStats> {
         }
     }
     topic.channels.sort_by(|a, b| a.name.cmp(&b.name));
+    let all = latencies.values().cloned().reduce(|mut all, more| {
+        all.add(&more);
+        all
+    });
     let channels = topic.channels.into_iter();
     Some(TopicStats {
         topic_name: topic.name,
         channels: channels
-            .map(|channel| channel_stats(channel, wanted))
+            .map(|channel| {
+                let latency = latency(latencies.get(&channel.name), percentiles);
+                channel_stats(nsqd, channel, latency, wanted)
+            })
             .collect(),
         depth: signed(topic.depth),
         backend_depth: signed(topic.backend_depth),
         message_count: topic.message_count,
         message_bytes: topic.message_bytes,
         paused: topic.paused,
-        e2e_processing_latency: Latency::default(),
+        e2e_processing_latency: latency(all.as_ref(), percentiles),
+        lost_count: topic.lost_count,
     })
 }
 
 fn channel_stats(
+    nsqd: &Nsqd,
     channel: nsq_queue::ChannelStats<Arc<Client>>,
+    latency: Latency,
     wanted: &Wanted<'_>,
 ) -> ChannelStats {
+    let [zone, region, anywhere] = match nsqd.options.is_topology_aware() {
+        true => channel.delivered,
+        false => [0; 3],
+    };
     let clients = channel.consumers.iter();
     let clients =
         clients.map(|(client, numbers)| client_stats(client, Some(numbers), wanted.topic));
@@ -120,13 +170,16 @@ fn channel_stats(
         client_count: signed(channel.consumers.len() as u64),
         clients: wanted.clients.then(|| clients.collect()),
         paused: channel.paused,
-        e2e_processing_latency: Latency::default(),
+        e2e_processing_latency: latency,
+        zone_local_msg_count: zone,
+        region_local_msg_count: region,
+        global_msg_count: anywhere,
     }
 }
 
 /// Connections that have published (to `topic`, if one is asked for).
 fn producers(nsqd: &Nsqd, topics: &[Snapshot], topic: Option<&str>) -> Vec<ClientStats> {
-    let channels = topics.iter().flat_map(|topic| &topic.channels);
+    let channels = topics.iter().flat_map(|topic| &topic.queue.channels);
     let consumers = channels.flat_map(|channel| &channel.consumers);
     let consumers: HashMap<u64, &ConsumerStats> = consumers
         .map(|(client, numbers)| (client.id, numbers))
@@ -179,15 +232,19 @@ fn client_stats(
         sample_rate: i32::try_from(identity.sample_rate).unwrap_or(0),
         user_agent: identity.user_agent,
         pub_counts: (!counts.is_empty()).then_some(counts),
+        topology_region: identity.topology_region,
+        topology_zone: identity.topology_zone,
         deflate: identity.deflate,
         snappy: identity.snappy,
+        authed: identity.authed,
+        auth_identity: identity.auth_identity,
+        auth_identity_url: identity.auth_identity_url,
         tls: tls.is_some(),
         tls_cipher_suite: session.cipher_suite,
         tls_version: session.version,
         tls_negotiated_protocol: session.protocol,
         // As Go has it, which calls the question obsolete.
         tls_negotiated_protocol_is_mutual: tls.is_some(),
-        ..ClientStats::default()
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use nsq_journal::JournalOptions;
 use nsq_journal::sim::SimDisk;
-use nsqd::engine::{DiskBudget, Housekeeping, MemoryBudget, Pager, open_on};
+use nsqd::engine::{Housekeeping, Pager, open_on};
 use nsqd::options::Options;
 use nsqd::{Clock, Nsqd};
 
@@ -21,15 +21,9 @@ fn start(disk: &Arc<SimDisk>, every: u64) -> Arc<Nsqd> {
         ..JournalOptions::default()
     };
     let housekeeping = Housekeeping {
-        disk: DiskBudget {
-            checkpoint_every: every,
-            journal_kept: every,
-            ..DiskBudget::of(u64::MAX)
-        },
-        memory: MemoryBudget {
-            soft: usize::MAX,
-            hard: usize::MAX,
-        },
+        checkpoint_every: every,
+        journal_kept: every,
+        ..Housekeeping::on_volume(1 << 30)
     };
     let options = Options::command("simulated").defaults();
     let clock = Clock::simulated(1_700_000_000_000_000_000);

@@ -20,6 +20,7 @@ fn identity() -> PeerInfo {
         http_port: 9251,
         tcp_port: 9250,
         version: "1.3.0".into(),
+        ..PeerInfo::default()
     }
 }
 

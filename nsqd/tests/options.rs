@@ -68,7 +68,19 @@ const NSQ_OPTIONS: &[(&str, &str, &str)] = &[
 ];
 
 /// Options that are ours alone.
-const OURS: &[(&str, &str, &str)] = &[("-durability", "value", "write")];
+const OURS: &[(&str, &str, &str)] = &[
+    ("-auth-http-request-method", "string", r#""get""#),
+    ("-command-timeout", "duration", "1m0s"),
+    ("-durability", "value", "write"),
+    ("-enable-experiment", "value", ""),
+    ("-log-format", "value", "nsq"),
+    ("-max-accept-rate", "int", "2000"),
+    ("-max-connections", "int", ""),
+    ("-max-defer-timeout", "duration", ""),
+    ("-memory-limit", "int", ""),
+    ("-topology-region", "string", ""),
+    ("-topology-zone", "string", ""),
+];
 
 fn options(args: &[&str]) -> Options {
     Options::from_args("vm", args).unwrap().options
@@ -176,11 +188,6 @@ fn impossible_values_are_refused() {
 fn what_would_leave_nsqd_open_is_refused() {
     let tls = ["--tls-cert=c", "--tls-key=k"];
     assert_eq!(
-        fatal(&["--auth-http-address=127.0.0.1:1"]),
-        "failed to instantiate nsqd - not supported yet: --auth-http-address, nsqd would be open where it was \
-         asked to be closed"
-    );
-    assert_eq!(
         fatal(&[tls[0], tls[1], "--tls-client-auth-policy=require-verify"]),
         "failed to instantiate nsqd - --tls-client-auth-policy=require-verify needs --tls-root-ca-file"
     );
@@ -195,17 +202,29 @@ fn what_would_leave_nsqd_open_is_refused() {
     // Certificates alone oblige nobody.
     let parsed = Options::from_args("vm", tls).unwrap();
     assert_eq!(parsed.options.tls_required, TlsRequired::No);
-    assert_eq!(parsed.without_effect, [""; 0]);
+    assert_eq!(parsed.remarks(), [""; 0]);
 }
 
 #[test]
-fn what_has_no_effect_is_named() {
-    let parsed = Options::from_args("vm", ["--statsd-prefix=x", "--mem-queue-size=1"]).unwrap();
-    assert_eq!(parsed.without_effect, ["statsd-prefix"]);
+fn what_is_not_needed_is_named() {
+    let parsed = Options::from_args("vm", ["--sync-every=1", "--mem-queue-size=1"]).unwrap();
     assert_eq!(
-        Options::from_args::<&str>("vm", []).unwrap().warning(),
-        None
+        parsed.remarks(),
+        [
+            "--sync-every is not needed: --durability says what OK means, for each message; \
+             --sync-timeout still holds"
+        ]
     );
+    let nothing = Options::from_args::<&str>("vm", []).unwrap();
+    assert_eq!(nothing.remarks(), [""; 0]);
+}
+
+#[test]
+fn the_documentation_is_up_to_date() {
+    let written = include_str!("../../docs/options.md");
+    let command = Options::command(nsqd::options::DOCUMENTED_HOST);
+    let now = command.markdown();
+    assert!(written.ends_with(&now), "stale: run `cargo xtask docs`");
 }
 
 #[test]

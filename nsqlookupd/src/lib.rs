@@ -84,6 +84,7 @@ impl Nsqlookupd {
                 http_port: http.port().map_or(0, i32::from),
                 tcp_port: tcp.port().map_or(0, i32::from),
                 version: NSQ_VERSION.to_owned(),
+                ..PeerInfo::default()
             },
             inactive_producer_timeout: options.inactive_producer_timeout,
             registry: Mutex::new(registry),

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(parsed: &Parsed<Options>) -> anyhow::Result<()> {
     let options = &parsed.options;
-    log::init(&options.log_prefix, options.log_level);
+    log::init(&options.log_prefix, options.log_level, log::LogFormat::Nsq);
     open_files::raise_limit();
     tracing::info!("{}", version_text("nsqlookupd"));
     let daemon = Nsqlookupd::start(options).await?;

@@ -4,6 +4,7 @@ mod bench;
 mod chaos;
 mod conform;
 mod crds;
+mod docs;
 mod go_nsq;
 mod image;
 mod kube;
@@ -78,6 +79,11 @@ const VERBS: &[Verb] = &[
         name: "crds",
         help: "the CRDs as files; --check fails when they are stale",
         run: crds::run,
+    },
+    Verb {
+        name: "docs",
+        help: "the pages of docs/ that programs write; a test fails when they are stale",
+        run: docs::run,
     },
     Verb {
         name: "tidy",

@@ -4,6 +4,7 @@
 //! - [`log`]: NSQ's log lines on stderr, level changeable at run time.
 //! - [`listen`]: TCP and unix-socket listeners behind one type; [`connections`]: their bounded loop.
 //! - [`http`]: NSQ's HTTP conventions: JSON errors, 405 with `Allow`, redirects, and a bounded server.
+//! - [`statsd`]: NSQ's lines to a statsd daemon.
 //! - [`tls`]: a certificate and its key, for HTTPS.
 //! - [`open_files`], [`shutdown`], [`identity`], [`version`], [`go_duration`]: the small rest.
 
@@ -15,9 +16,11 @@ pub mod http;
 pub mod identity;
 pub mod listen;
 pub mod log;
+mod markdown;
 pub mod open_files;
 pub mod options;
 pub mod shutdown;
+pub mod statsd;
 mod stop;
 pub mod tls;
 mod usage;

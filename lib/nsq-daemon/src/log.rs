@@ -87,11 +87,45 @@ impl FlagValue for LogLevel {
     }
 }
 
+/// What a line looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// NSQ's.
+    #[default]
+    Nsq,
+    /// An object with `time` (RFC 3339, UTC), `level`, `program` (the prefix, bare) and `message`.
+    Json,
+}
+
+impl FlagValue for LogFormat {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "nsq" => Ok(Self::Nsq),
+            "json" => Ok(Self::Json),
+            _ => Err("expected nsq or json".to_owned()),
+        }
+    }
+
+    fn shown(&self) -> Option<String> {
+        self.json().as_str().map(str::to_owned)
+    }
+
+    fn json(&self) -> Json {
+        match self {
+            Self::Nsq => "nsq",
+            Self::Json => "json",
+        }
+        .into()
+    }
+}
+
 static LEVEL: AtomicU8 = AtomicU8::new(LogLevel::Info as u8);
+static FORMAT: AtomicU8 = AtomicU8::new(LogFormat::Nsq as u8);
 
 /// Makes this process log to stderr. Only the first call has an effect.
-pub fn init(prefix: &str, level: LogLevel) {
+pub fn init(prefix: &str, level: LogLevel, format: LogFormat) {
     set_level(level);
+    FORMAT.store(format as u8, Ordering::Relaxed);
     // A second call would fail, in a process that runs several daemons: they share the first.
     let _ = tracing::subscriber::set_global_default(NsqLog {
         prefix: prefix.to_owned(),
@@ -179,9 +213,23 @@ impl Visit for Text {
 }
 
 fn write_line(prefix: &str, level: LogLevel, message: &str) {
-    let line = line(prefix, level, message, &jiff::Zoned::now());
+    let now = jiff::Zoned::now();
+    let line = match FORMAT.load(Ordering::Relaxed) == LogFormat::Json as u8 {
+        true => json_line(prefix, level, message, &now),
+        false => line(prefix, level, message, &now),
+    };
     // Nobody to tell when stderr is gone.
     let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+fn json_line(prefix: &str, level: LogLevel, message: &str, now: &jiff::Zoned) -> String {
+    let object = serde_json::json!({
+        "time": now.timestamp().to_string(),
+        "level": level.name().to_ascii_lowercase(),
+        "program": prefix.trim().trim_matches(['[', ']']),
+        "message": message,
+    });
+    format!("{object}\n")
 }
 
 fn line(prefix: &str, level: LogLevel, message: &str, now: &jiff::Zoned) -> String {
@@ -218,6 +266,19 @@ mod tests {
         assert_eq!(
             line("[x] ", LogLevel::Warn, "a\r\nFAKE \u{b5}s", &now),
             "[x] 2026/11/21 05:25:52.000000 WARNING: a\\r\\nFAKE \u{b5}s\n"
+        );
+    }
+
+    #[test]
+    fn json_is_one_line_whatever_is_said() {
+        let now: jiff::Zoned = "2026-11-21T05:25:52.1085881[UTC]".parse().unwrap();
+        let line = json_line("[nsqd] ", LogLevel::Warn, "a \"b\"\nc", &now);
+        assert_eq!(line.matches('\n').count(), 1);
+        let read: Json = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            read,
+            serde_json::json!({"time": "2026-11-21T05:25:52.1085881Z", "level": "warning",
+                "program": "nsqd", "message": "a \"b\"\nc"})
         );
     }
 

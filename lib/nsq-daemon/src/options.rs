@@ -31,7 +31,7 @@ use serde_json::Value as Json;
 use crate::stop::Stop;
 use crate::value::FlagValue;
 use crate::version::version_text;
-use crate::{command_line, config_file, usage};
+use crate::{command_line, config_file, markdown, usage};
 
 /// One option of a program whose options are a `O`.
 pub struct Opt<O> {
@@ -39,7 +39,9 @@ pub struct Opt<O> {
     pub(crate) key: String,
     pub(crate) help: &'static str,
     pub(crate) field: Field<O>,
-    has_effect: bool,
+    /// Why nothing needs to act on it any more.
+    pub(crate) superseded: Option<&'static str>,
+    pub(crate) group: &'static str,
 }
 
 pub(crate) enum Field<O> {
@@ -117,10 +119,18 @@ impl<O: 'static> Opt<O> {
         self
     }
 
-    /// Accepted, but nothing acts on it; [`Parsed::without_effect`] names it if it was given.
+    /// Accepted, and nothing acts on it because something better does: `why`.
+    /// [`Parsed::superseded`] names it if it was given.
     #[must_use]
-    pub fn without_effect(mut self) -> Self {
-        self.has_effect = false;
+    pub fn superseded(mut self, why: &'static str) -> Self {
+        self.superseded = Some(why);
+        self
+    }
+
+    /// The heading under which the documentation has it.
+    #[must_use]
+    pub fn group(mut self, group: &'static str) -> Self {
+        self.group = group;
         self
     }
 
@@ -130,7 +140,8 @@ impl<O: 'static> Opt<O> {
             key: flag.replace('-', "_"),
             help,
             field,
-            has_effect: true,
+            superseded: None,
+            group: "",
         }
     }
 }
@@ -198,26 +209,17 @@ pub struct Command<O> {
 #[derive(Debug, Clone)]
 pub struct Parsed<O> {
     pub options: O,
-    /// Flags that have no effect and yet were given, on the command line or in the config file.
-    pub without_effect: Vec<&'static str>,
+    /// Flags that something better stands for and yet were given, on the command line or in the
+    /// config file, and what that is.
+    pub superseded: Vec<(&'static str, &'static str)>,
 }
 
 impl<O> Parsed<O> {
-    /// The warning to log at start, if there is anything to warn of.
+    /// What to log at start about options that were given for nothing.
     #[must_use]
-    pub fn warning(&self) -> Option<String> {
-        if self.without_effect.is_empty() {
-            return None;
-        }
-        let flags: Vec<_> = self
-            .without_effect
-            .iter()
-            .map(|flag| format!("--{flag}"))
-            .collect();
-        Some(format!(
-            "accepted, but without effect in this version: {}",
-            flags.join(", ")
-        ))
+    pub fn remarks(&self) -> Vec<String> {
+        let remark = |(flag, why): &(&str, &str)| format!("--{flag} is not needed: {why}");
+        self.superseded.iter().map(remark).collect()
     }
 }
 
@@ -256,16 +258,15 @@ impl<O: Default + Clone + 'static> Command<O> {
                     .map_err(|reason| command_line::bad_value(self, opt, text, &reason))?;
             }
         }
-        let without_effect = self
-            .options
-            .iter()
-            .filter(|opt| !opt.has_effect)
-            .map(|opt| opt.flag)
-            .filter(|flag| given.contains(&(true, flag)) || given.contains(&(false, flag)))
+        let was_given = |flag| given.contains(&(true, flag)) || given.contains(&(false, flag));
+        let superseded = self.options.iter();
+        let superseded = superseded
+            .filter_map(|opt| Some((opt.flag, opt.superseded?)))
+            .filter(|(flag, _)| was_given(flag))
             .collect();
         Ok(Parsed {
             options,
-            without_effect,
+            superseded,
         })
     }
 
@@ -285,6 +286,12 @@ impl<O: Default + Clone + 'static> Command<O> {
     #[must_use]
     pub fn usage(&self) -> String {
         usage::text(self)
+    }
+
+    /// The options as a page of documentation, in Markdown.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        markdown::page(self)
     }
 
     /// The value of the option with this config key, as `/config/:opt` answers it; `None` if there is

@@ -59,7 +59,7 @@ fn command() -> Command<Options> {
                 Duration::from_secs(60),
                 "how long",
             ),
-            Opt::value("unused", |o: &mut O| &mut o.unused, false, "nothing").without_effect(),
+            Opt::value("unused", |o: &mut O| &mut o.unused, false, "nothing").superseded("better"),
             Opt::config_file(),
             Opt::version(),
             Opt::deprecated("verbose", "[deprecated] see -log-level"),
@@ -259,13 +259,14 @@ fn wrong_config_files_are_fatal() {
 }
 
 #[test]
-fn options_without_effect_are_named_when_given() {
-    assert_eq!(parse(&[]).unwrap().warning(), None);
+fn superseded_options_are_named_when_given() {
+    assert_eq!(parse(&[]).unwrap().remarks(), [""; 0]);
     let given = parse(&["-unused"]).unwrap();
-    assert_eq!(given.without_effect, ["unused"]);
-    assert!(given.warning().unwrap().ends_with(": --unused"));
+    assert_eq!(given.superseded, [("unused", "better")]);
+    assert_eq!(given.remarks(), ["--unused is not needed: better"]);
     let (_file, flag) = config("unused = false");
-    assert_eq!(parse(&[&flag]).unwrap().without_effect, ["unused"]);
+    let given = parse(&[&flag]).unwrap();
+    assert_eq!(given.superseded, [("unused", "better")]);
 }
 
 #[test]

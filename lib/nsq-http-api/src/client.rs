@@ -1,17 +1,19 @@
 //! One request: bounded in time and size, its failure told with address and code.
 
 use std::error::Error as StdError;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as PooledClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::de::DeserializeOwned;
 
-use crate::{Error, ErrorBody, ErrorKind, Nsqd, Nsqlookupd};
+use crate::{Error, ErrorBody, ErrorKind, Nsqd, Nsqlookupd, TlsClient};
 
 /// Idle connections kept per server; one is enough for a poller, more only help bursts.
 const MAX_IDLE_PER_HOST: usize = 2;
@@ -25,6 +27,11 @@ pub struct ClientOptions {
     pub request_timeout: Duration,
     /// Largest answer accepted.
     pub max_response_bytes: usize,
+    /// For addresses that begin with `https://`; without it they are refused.
+    pub tls: Option<TlsClient>,
+    /// File with the token that is sent along (`Authorization: Bearer`). It is read anew for each
+    /// request: whoever changes the token needs to restart nobody.
+    pub token_file: Option<PathBuf>,
 }
 
 impl Default for ClientOptions {
@@ -33,6 +40,8 @@ impl Default for ClientOptions {
             connect_timeout: Duration::from_secs(2),
             request_timeout: Duration::from_secs(5),
             max_response_bytes: 64 * 1024 * 1024,
+            tls: None,
+            token_file: None,
         }
     }
 }
@@ -40,8 +49,14 @@ impl Default for ClientOptions {
 /// Asks nsqd and nsqlookupd over HTTP. Cheap to clone; clones share idle connections.
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: PooledClient<HttpConnector, Full<Bytes>>,
+    http: Http,
     options: ClientOptions,
+}
+
+#[derive(Debug, Clone)]
+enum Http {
+    Plain(PooledClient<HttpConnector, Full<Bytes>>),
+    Tls(PooledClient<HttpsConnector<HttpConnector>, Full<Bytes>>),
 }
 
 impl Default for Client {
@@ -57,13 +72,24 @@ impl Client {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(options.connect_timeout));
         connector.set_nodelay(true);
-        let http = PooledClient::builder(TokioExecutor::new())
-            .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
-            .build(connector);
+        let mut builder = PooledClient::builder(TokioExecutor::new());
+        builder.pool_max_idle_per_host(MAX_IDLE_PER_HOST);
+        let http = match &options.tls {
+            None => Http::Plain(builder.build(connector)),
+            Some(tls) => {
+                connector.enforce_http(false);
+                let connector = HttpsConnectorBuilder::new()
+                    .with_tls_config(tls.0.clone())
+                    .https_or_http()
+                    .enable_http1()
+                    .wrap_connector(connector);
+                Http::Tls(builder.build(connector))
+            }
+        };
         Self { http, options }
     }
 
-    /// The API of the nsqd at `address` (`host:port` of its HTTP listener).
+    /// The API of the nsqd at `address` (`host:port` of its HTTP listener, or `https://host:port`).
     #[must_use]
     pub fn nsqd<'a>(&'a self, address: &'a str) -> Nsqd<'a> {
         Nsqd {
@@ -86,11 +112,43 @@ impl Client {
     }
 }
 
+impl Client {
+    async fn request(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<hyper::body::Incoming>, ErrorKind> {
+        let answer = match &self.http {
+            Http::Plain(http) => http.request(request).await,
+            Http::Tls(http) => http.request(request).await,
+        };
+        answer.map_err(|err| transport(&err))
+    }
+}
+
 /// A client and whom it asks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Server<'a> {
-    client: &'a Client,
-    address: &'a str,
+    pub(crate) client: &'a Client,
+    pub(crate) address: &'a str,
+}
+
+/// What is sent along.
+pub(crate) struct Body {
+    pub bytes: Bytes,
+    pub content_type: Option<&'static str>,
+}
+
+impl Body {
+    pub(crate) fn none() -> Self {
+        Self::plain(Bytes::new())
+    }
+
+    fn plain(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            content_type: None,
+        }
+    }
 }
 
 impl Server<'_> {
@@ -101,14 +159,24 @@ impl Server<'_> {
         query: &[(&str, &str)],
     ) -> Result<T, Error> {
         let target = target(path, query);
-        let body = self.send(Method::GET, &target, Bytes::new()).await?;
-        serde_json::from_slice(&body)
-            .map_err(|err| self.error(&Method::GET, &target, ErrorKind::Body(err.to_string())))
+        let body = self.send(Method::GET, &target, Body::none()).await?;
+        self.json(&Method::GET, &target, &body)
+    }
+
+    /// An answer's body as what it should be.
+    pub(crate) fn json<T: DeserializeOwned>(
+        &self,
+        method: &Method,
+        told: &str,
+        body: &[u8],
+    ) -> Result<T, Error> {
+        serde_json::from_slice(body)
+            .map_err(|err| self.error(method, told, ErrorKind::Body(err.to_string())))
     }
 
     /// GET, with whatever body as the answer.
     pub(crate) async fn get(&self, path: &str) -> Result<Bytes, Error> {
-        self.send(Method::GET, path, Bytes::new()).await
+        self.send(Method::GET, path, Body::none()).await
     }
 
     /// POST; NSQ answers nothing or `OK`, so only failure tells something.
@@ -118,43 +186,64 @@ impl Server<'_> {
         query: &[(&str, &str)],
         body: Bytes,
     ) -> Result<(), Error> {
-        self.send(Method::POST, &target(path, query), body)
+        self.send(Method::POST, &target(path, query), Body::plain(body))
             .await
             .map(drop)
     }
 
-    async fn send(&self, method: Method, target: &str, body: Bytes) -> Result<Bytes, Error> {
+    async fn send(&self, method: Method, target: &str, body: Body) -> Result<Bytes, Error> {
+        self.send_as(&method, target, target, body).await
+    }
+
+    /// As [`Server::send`], with `told` as the target that an error tells of.
+    pub(crate) async fn send_as(
+        &self,
+        method: &Method,
+        told: &str,
+        target: &str,
+        body: Body,
+    ) -> Result<Bytes, Error> {
         let limit = self.client.options.request_timeout;
-        let answer = match tokio::time::timeout(limit, self.exchange(&method, target, body)).await {
+        let answer = match tokio::time::timeout(limit, self.exchange(method, target, body)).await {
             Ok(answer) => answer,
             Err(_) => Err(ErrorKind::TimedOut(limit)),
         };
-        answer.map_err(|kind| self.error(&method, target, kind))
+        answer.map_err(|kind| self.error(method, told, kind))
     }
 
     async fn exchange(
         &self,
         method: &Method,
         target: &str,
-        body: Bytes,
+        body: Body,
     ) -> Result<Bytes, ErrorKind> {
-        let uri: Uri = format!("http://{}{target}", self.address)
+        let options = &self.client.options;
+        let url = match self.address.contains("://") {
+            true => format!("{}{target}", self.address),
+            false => format!("http://{}{target}", self.address),
+        };
+        let uri: Uri = url
             .parse()
             .map_err(|err| ErrorKind::Address(format!("{err}")))?;
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(uri)
-            .header("Accept", "application/vnd.nsq; version=1.0")
-            .body(Full::new(body))
+            .header("Accept", "application/vnd.nsq; version=1.0");
+        if let Some(content_type) = body.content_type {
+            request = request.header("Content-Type", content_type);
+        }
+        if let Some(file) = &options.token_file {
+            let token = tokio::fs::read_to_string(file).await;
+            let token =
+                token.map_err(|err| ErrorKind::Token(format!("{}: {err}", file.display())))?;
+            request = request.header("Authorization", format!("Bearer {}", token.trim()));
+        }
+        let request = request
+            .body(Full::new(body.bytes))
             .map_err(|err| ErrorKind::Address(err.to_string()))?;
-        let answer = self
-            .client
-            .http
-            .request(request)
-            .await
-            .map_err(|err| transport(&err))?;
+        let answer = self.client.request(request).await?;
         let status = answer.status();
-        let max = self.client.options.max_response_bytes;
+        let max = options.max_response_bytes;
         let body = match Limited::new(answer.into_body(), max).collect().await {
             Ok(body) => body.to_bytes(),
             Err(err) if err.is::<LengthLimitError>() => return Err(ErrorKind::TooLarge(max)),

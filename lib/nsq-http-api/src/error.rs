@@ -21,6 +21,9 @@ pub enum ErrorKind {
     /// The address cannot be one.
     #[error("not a host:port address: {0}")]
     Address(String),
+    /// The file with the token cannot be read.
+    #[error("token: {0}")]
+    Token(String),
     /// Nobody answers there, or the connection broke: refused, unreachable, name unknown, reset.
     #[error("{0}")]
     Transport(String),

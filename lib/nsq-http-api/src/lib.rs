@@ -8,20 +8,25 @@
 //! - [`stats`]: `/stats?format=json` of nsqd.
 //! - [`Info`]: `/info` of nsqd.
 //! - [`Lookup`], [`Node`], [`Topics`], [`Channels`]: what nsqlookupd answers.
+//! - [`AuthClient`]: what nsqd asks auth servers.
 //! - [`Client`]: asks either of them, every request bounded in time and size.
 
+mod auth;
 mod client;
 mod error;
 mod go_float;
 mod nsqd;
 mod nsqlookupd;
 pub mod stats;
+mod tls;
 
+pub use auth::{AuthAnswer, AuthClient, AuthMethod, AuthQuestion, Authorization};
 pub use client::{Client, ClientOptions};
 pub use error::{Error, ErrorKind};
 pub use nsqd::{Info, Nsqd, StatsQuery};
 pub use nsqlookupd::{Channels, Lookup, LookupInfo, Node, Nodes, Nsqlookupd, Producer, Topics};
 pub use stats::Stats;
+pub use tls::{TlsClient, TlsOptions, TlsSetupError};
 
 use serde::{Deserialize, Serialize};
 

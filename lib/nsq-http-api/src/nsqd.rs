@@ -27,6 +27,11 @@ pub struct Info {
     /// Nanoseconds.
     pub max_output_buffer_timeout: i64,
     pub max_deflate_level: i32,
+    /// Where the server is; left out where it was not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topology_zone: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topology_region: Option<String>,
 }
 
 /// What `/stats` should tell. The default is everything but memory, as pollers want it.

@@ -43,6 +43,10 @@ pub struct TopicStats {
     pub message_bytes: u64,
     pub paused: bool,
     pub e2e_processing_latency: Latency,
+    /// Deliveries that could not be made because the disk had damaged the message. Not NSQ's; left
+    /// out while 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub lost_count: u64,
 }
 
 /// One channel.
@@ -68,6 +72,15 @@ pub struct ChannelStats {
     pub clients: Option<Vec<ClientStats>>,
     pub paused: bool,
     pub e2e_processing_latency: Latency,
+    /// Deliveries to consumers in the node's own zone; left out, as the next two, while 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub zone_local_msg_count: u64,
+    /// To those elsewhere in its region.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub region_local_msg_count: u64,
+    /// To all others.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub global_msg_count: u64,
 }
 
 /// One connection, either a consumer below its channel or a producer.
@@ -108,6 +121,16 @@ pub struct ClientStats {
     pub tls_version: String,
     pub tls_negotiated_protocol: String,
     pub tls_negotiated_protocol_is_mutual: bool,
+    /// Where the client says it is; left out where it does not say.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub topology_region: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub topology_zone: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature

@@ -16,8 +16,6 @@ const PREFIX: &str = "checkpoint-";
 const KEPT: usize = 2;
 /// Runs remembered for the pair protocol; far more restarts than a mirror is ever behind.
 const RUNS_MAX: usize = 4096;
-/// Empty segments kept for reuse beyond the one in reserve.
-const SPARES_MAX: usize = 3;
 
 /// A checkpoint as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,15 +161,19 @@ impl Log {
             state: state.to_vec(),
         };
         let number = kept.next;
-        write_whole(&*self.disk, &name(number), &checkpoint.encode())?;
+        let (file, bytes) = (name(number), checkpoint.encode());
+        match write_whole(&*self.disk, &file, &bytes) {
+            // What is on the disk can be let go only with this one: the oldest makes room for it.
+            Err(JournalError::DiskFull(_)) if kept.files.len() >= KEPT => {
+                self.forget_oldest(&mut kept)?;
+                write_whole(&*self.disk, &file, &bytes)?;
+            }
+            written => written?,
+        }
         kept.next += 1;
         kept.files.push((number, checkpoint.keep_from));
         while kept.files.len() > KEPT {
-            let (oldest, _) = kept.files.remove(0);
-            let path = path(&name(oldest));
-            self.disk
-                .remove(&path)
-                .map_err(|error| JournalError::io("remove", &path, &error))?;
+            self.forget_oldest(&mut kept)?;
         }
         let needed = kept
             .files
@@ -182,13 +184,22 @@ impl Log {
         self.recycle(needed)
     }
 
+    fn forget_oldest(&self, kept: &mut Kept) -> Result<(), JournalError> {
+        let (oldest, _) = kept.files.remove(0);
+        let path = path(&name(oldest));
+        self.disk
+            .remove(&path)
+            .map_err(|error| JournalError::io("remove", &path, &error))
+    }
+
     /// Turns segments wholly before `needed` into spares; removes what is more than enough.
     fn recycle(&self, needed: Lsn) -> Result<(), JournalError> {
         let retired = self.catalog.lock().retire(needed);
         for segment in retired {
             let from = path(&segment.name);
             let reusable = segment.bytes == self.options.segment_bytes;
-            if !reusable || self.catalog.lock().spares.len() >= SPARES_MAX {
+            let bytes = self.catalog.lock().bytes() + segment.bytes;
+            if !reusable || bytes > self.options.recycle_bytes {
                 self.disk
                     .remove(&from)
                     .map_err(|error| JournalError::io("remove", &from, &error))?;
@@ -210,6 +221,7 @@ impl Log {
             name,
             file,
             bytes: segment.bytes,
+            warm: true,
         });
         Ok(())
     }

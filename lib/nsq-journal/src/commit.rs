@@ -32,15 +32,19 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     /// Adds a waiter. One that asks twice in a row is kept once, with the later position.
-    fn push(&mut self, upto: Lsn, waiter: Arc<dyn Waiter>) {
+    pub(crate) fn push(&mut self, upto: Lsn, waiter: Arc<dyn Waiter>) {
         match self.group.last_mut() {
             Some((last, same)) if Arc::ptr_eq(same, &waiter) => *last = upto.max(*last),
             _ => self.group.push((upto, waiter)),
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.group.is_empty()
+    }
+
     /// Takes out, each once, the waiters all of whose positions are reached.
-    fn reached(&mut self, durable: Lsn) -> Vec<Arc<dyn Waiter>> {
+    pub(crate) fn reached(&mut self, durable: Lsn) -> Vec<Arc<dyn Waiter>> {
         let (mut ready, rest): (Vec<_>, Vec<_>) =
             self.group.drain(..).partition(|(upto, _)| *upto <= durable);
         self.group = rest;
@@ -103,15 +107,16 @@ impl Log {
     }
 
     fn run_keeper(&self) {
+        let mut idle = true;
         loop {
-            if self.keep_house().is_err() && self.poison.check().is_err() {
+            if self.keep_house(idle).is_err() && self.poison.check().is_err() {
                 return;
             }
             let mut waiting = self.waiting.lock();
             if waiting.stop {
                 return;
             }
-            self.chores.wait_for(&mut waiting, HOUSEKEEPING);
+            idle = self.chores.wait_for(&mut waiting, HOUSEKEEPING).timed_out();
             if waiting.stop {
                 return;
             }

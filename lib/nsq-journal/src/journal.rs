@@ -13,7 +13,7 @@ use crate::log::Log;
 use crate::record::{PUBLISH_FIXED, frame, put_publish_fixed};
 use crate::recovery::{self, Recovery, Replay};
 use crate::staging::PAYLOAD_BYTES_MAX;
-use crate::{Bodies, JournalError, Lsn, Placed, Position, Record};
+use crate::{JournalError, Lsn, Measured, Placed, Position, Record};
 
 /// How a journal is kept.
 #[derive(Debug, Clone)]
@@ -26,8 +26,12 @@ pub struct JournalOptions {
     pub chunk_bytes: usize,
     /// Publishing is refused while fewer bytes than this are free on the disk.
     pub free_floor: u64,
-    /// Write zeros into new segments in the background: makes the syncs of level `fsync` cheaper.
+    /// Write zeros into the next segments in the background, so that their blocks are on the disk and their pages
+    /// in memory when they are needed: syncs become cheaper, and writes several times so.
     pub zero_segments: bool,
+    /// Full segments that are no longer needed are kept for reuse while all files of the journal have no more
+    /// bytes than this.
+    pub recycle_bytes: u64,
     /// Names the volume's journal when there is none yet, instead of 64 random bits: for simulations that have to
     /// run the same way twice.
     pub incarnation: Option<u64>,
@@ -45,6 +49,7 @@ impl Default for JournalOptions {
             // Two segments: the next one, and one for what a checkpoint and the spill files need meanwhile.
             free_floor: 128 << 20,
             zero_segments: false,
+            recycle_bytes: 256 << 20,
             incarnation: None,
             threads: true,
         }
@@ -114,7 +119,7 @@ impl Journal {
         append(&log, &boot)?;
         log.sync()?;
         if !log.options.threads {
-            log.keep_house()?;
+            log.keep_house(true)?;
         }
         let threads = if log.options.threads {
             commit::spawn(&log)?
@@ -132,15 +137,19 @@ impl Journal {
     /// `end`.
     ///
     /// # Errors
-    /// [`JournalError::Poisoned`], [`JournalError::DiskFull`], [`JournalError::TooLarge`], or
-    /// [`JournalError::Invalid`] when a range is not in the buffer. Nothing was staged then.
-    pub fn publish(&self, head: &PublishHead, bodies: &Bodies<'_>) -> Result<Placed, JournalError> {
+    /// [`JournalError::Poisoned`], [`JournalError::DiskFull`] or [`JournalError::TooLarge`]. Nothing was staged then.
+    pub fn publish(
+        &self,
+        head: &PublishHead,
+        measured: &Measured<'_>,
+    ) -> Result<Placed, JournalError> {
         self.log.poison.check()?;
+        let bodies = &measured.bodies;
         let count = u32::try_from(bodies.ranges.len())
             .map_err(|_| JournalError::Invalid("too many bodies"))?;
         let fixed = put_publish_fixed(head.topic, count, head.first_id, head.timestamp, head.due);
-        let (area, crc) = bodies.measure(crc32c::crc32c(&fixed))?;
-        let bytes = area + PUBLISH_FIXED as u64;
+        let crc = crc32c::crc32c_append(measured.crc()?, &fixed);
+        let bytes = measured.bytes + PUBLISH_FIXED as u64;
         check_size(bytes)?;
         self.log
             .space
@@ -150,11 +159,12 @@ impl Journal {
             bytes as usize,
             crc,
             |payload| {
-                payload[..PUBLISH_FIXED].copy_from_slice(&fixed);
-                bodies.copy_to(&mut payload[PUBLISH_FIXED..]);
+                let (area, end) = payload.split_at_mut(measured.bytes as usize);
+                bodies.copy_to(area);
+                end.copy_from_slice(&fixed);
             },
         );
-        let bodies_at = spot.at + (frame::HEADER + PUBLISH_FIXED) as u32;
+        let bodies_at = spot.at + frame::HEADER as u32;
         Ok(Placed {
             lsn: spot.lsn,
             end: spot.end,
@@ -197,6 +207,21 @@ impl Journal {
         self.log.write(upto)
     }
 
+    /// As [`Journal::write`], but does not wait while somebody else is writing: false then, and the caller follows
+    /// with [`Journal::written_soon`].
+    ///
+    /// # Errors
+    /// As [`Journal::write`].
+    pub fn try_write(&self, upto: Lsn) -> Result<bool, JournalError> {
+        self.log.try_write(upto)
+    }
+
+    /// Level `write`: has `waiter` woken once `written()` has reached `upto`, or the journal is poisoned; or
+    /// before that, and then it calls [`Journal::try_write`] again.
+    pub fn written_soon(&self, upto: Lsn, waiter: Arc<dyn Waiter>) {
+        self.log.written_soon(upto, waiter);
+    }
+
     /// Level `fsync`: has `waiter` woken once `durable()` has reached `upto`, or the journal is poisoned. All who
     /// wait are served by one sync.
     pub fn sync_soon(&self, upto: Lsn, waiter: Arc<dyn Waiter>) {
@@ -224,7 +249,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Poisoned`], or what the disk said.
     pub fn keep_house(&self) -> Result<(), JournalError> {
-        self.log.keep_house()
+        self.log.keep_house(true)
     }
 
     /// An error once a write or sync has failed; nothing is accepted then, and the process should end.
@@ -248,6 +273,15 @@ impl Journal {
     /// Publishing is refused for want of space.
     pub fn is_disk_full(&self) -> bool {
         self.log.space.is_full()
+    }
+
+    /// Looks at the free space, now. False while publishing is refused: then nobody should write to the disk what can
+    /// wait, for what is left is the reserve of finishes and checkpoints.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn look_at_space(&self) -> Result<bool, JournalError> {
+        self.log.look_at_space()
     }
 
     /// 64 random bits that name this volume's journal.

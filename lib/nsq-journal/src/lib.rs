@@ -18,6 +18,7 @@ mod space;
 mod spill;
 mod staging;
 mod writer;
+mod written;
 
 pub use chunk::{CHUNK_BYTES_MAX, Chunk, ChunkPool, ChunkWriter};
 pub use commit::Waiter;
@@ -28,7 +29,7 @@ pub use memory::MemoryLog;
 pub use record::{IdRange, Item, List, Position, Record, Requeued, StoredBodies};
 pub use recovery::Replay;
 pub use spill::{LoadedBlock, Spill, SpillBlock, SpillEntry, SpillOptions, SpillRef};
-pub use staging::{Bodies, Placed};
+pub use staging::{Bodies, Measured, Placed};
 
 /// Byte position in the stream of records. Counts on over runs; a run that begins after a power cut goes on
 /// where the last readable record of the previous run ended.

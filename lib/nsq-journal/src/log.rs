@@ -15,7 +15,7 @@ use crate::staging::{Spot, Staging};
 use crate::writer::Writer;
 use crate::{JournalError, JournalOptions, Lsn};
 
-/// Locks are taken in this order: `syncing`, `writer`, `catalog` or `staging`. `waiting` and the pool's are leaves.
+/// Locks are taken in this order: `syncing`, `writer`, `catalog` or `staging`. `waiting`, `unwritten` and the pool's are leaves.
 pub(crate) struct Log {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) options: JournalOptions,
@@ -30,6 +30,8 @@ pub(crate) struct Log {
     pub(crate) syncing: Mutex<()>,
     pub(crate) checkpoints: Mutex<crate::checkpoint::Kept>,
     pub(crate) waiting: Mutex<Waiting>,
+    /// Those who found the writer's place taken.
+    pub(crate) unwritten: Mutex<Waiting>,
     pub(crate) work: Condvar,
     pub(crate) chores: Condvar,
     pub(crate) space: Space,

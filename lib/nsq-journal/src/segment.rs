@@ -119,6 +119,8 @@ pub(crate) struct Spare {
     pub(crate) name: String,
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) bytes: u64,
+    /// Was written lately: its blocks are on the disk, its pages probably in memory.
+    pub(crate) warm: bool,
 }
 
 /// The files of the journal. Segments are in the order of the stream, the last is the one being written.
@@ -141,6 +143,14 @@ impl Catalog {
             retired.extend(self.segments.pop_front());
         }
         retired
+    }
+
+    /// Takes out a spare of at least `bytes`, a warm one if there is any.
+    pub(crate) fn take_spare(&mut self, bytes: u64) -> Option<Spare> {
+        let fitting = self.spares.iter().enumerate();
+        let fitting = fitting.filter(|(_, spare)| spare.bytes >= bytes);
+        let (at, _) = fitting.max_by_key(|(_, spare)| spare.warm)?;
+        Some(self.spares.swap_remove(at))
     }
 
     /// Size of all files in bytes.

@@ -133,44 +133,100 @@ pub struct Bodies<'a> {
     pub ranges: &'a [(u32, u32)],
 }
 
+/// Bodies whose size is known, and perhaps their checksum.
+#[derive(Debug, Clone, Copy)]
+pub struct Measured<'a> {
+    pub(crate) bodies: Bodies<'a>,
+    /// Of the bodies area.
+    pub(crate) bytes: u64,
+    crc: Option<u32>,
+}
+
+impl Measured<'_> {
+    /// Checksum of the bodies area.
+    pub(crate) fn crc(&self) -> Result<u32, JournalError> {
+        match self.crc {
+            Some(crc) => Ok(crc),
+            None => Ok(self.bodies.sum()?.crc.unwrap_or_default()),
+        }
+    }
+}
+
 const OUTSIDE: JournalError = JournalError::Invalid("a body lies outside its buffer");
 
 impl<'a> Bodies<'a> {
-    fn get(&self, range: (u32, u32)) -> Option<&'a [u8]> {
-        self.buffer.get(range.0 as usize..)?.get(..range.1 as usize)
+    /// Calls `take` with the bodies area, for each body its length and its bytes, piece by piece. Where bodies
+    /// stand in the buffer as they do in the area, which is how PUB and MPUB bring them, a piece is as long as they
+    /// follow each other: summing and copying then costs little more than for one large body.
+    fn pieces(&self, mut take: impl FnMut(&[u8])) -> Result<(), JournalError> {
+        let mut piece: Option<(usize, usize)> = None;
+        for &(offset, len) in self.ranges {
+            let (from, length) = (offset as usize, len.to_be_bytes());
+            let to = from + len as usize;
+            let body = self.buffer.get(from..to).ok_or(OUTSIDE)?;
+            match from.checked_sub(length.len()) {
+                Some(start) if self.buffer[start..from] == length => match &mut piece {
+                    Some((_, end)) if *end == start => *end = to,
+                    _ => {
+                        if let Some((first, end)) = piece.replace((start, to)) {
+                            take(&self.buffer[first..end]);
+                        }
+                    }
+                },
+                _ => {
+                    if let Some((first, end)) = piece.take() {
+                        take(&self.buffer[first..end]);
+                    }
+                    take(&length);
+                    take(body);
+                }
+            }
+        }
+        if let Some((first, end)) = piece {
+            take(&self.buffer[first..end]);
+        }
+        Ok(())
     }
 
-    /// Bytes of the bodies area.
-    pub(crate) fn area_bytes(&self) -> Result<u64, JournalError> {
-        let mut bytes = 0u64;
-        for &range in self.ranges {
-            self.get(range).ok_or(OUTSIDE)?;
-            bytes += 4 + u64::from(range.1);
-        }
-        Ok(bytes)
+    /// What has to be known of the bodies before they are given a place, found out before any lock is taken.
+    ///
+    /// # Errors
+    /// [`JournalError::Invalid`] when a range is not in the buffer.
+    pub fn measure(self) -> Result<Measured<'a>, JournalError> {
+        let mut bytes = 0;
+        self.pieces(|piece| bytes += piece.len() as u64)?;
+        Ok(Measured {
+            bodies: self,
+            bytes,
+            crc: None,
+        })
     }
 
-    /// Bytes of the bodies area and its checksum continued from `crc`.
-    pub(crate) fn measure(&self, mut crc: u32) -> Result<(u64, u32), JournalError> {
-        let mut bytes = 0u64;
-        for &range in self.ranges {
-            let body = self.get(range).ok_or(OUTSIDE)?;
-            crc = crc32c::crc32c_append(crc, &range.1.to_le_bytes());
-            crc = crc32c::crc32c_append(crc, body);
-            bytes += 4 + body.len() as u64;
-        }
-        Ok((bytes, crc))
+    /// [`Bodies::measure`], for a journal: with their checksum.
+    ///
+    /// # Errors
+    /// [`JournalError::Invalid`] when a range is not in the buffer.
+    pub fn sum(self) -> Result<Measured<'a>, JournalError> {
+        let (mut bytes, mut crc) = (0, 0);
+        self.pieces(|piece| {
+            crc = crc32c::crc32c_append(crc, piece);
+            bytes += piece.len() as u64;
+        })?;
+        Ok(Measured {
+            bodies: self,
+            bytes,
+            crc: Some(crc),
+        })
     }
 
-    /// Writes the area: for each body its length and its bytes. `measure` has checked the ranges.
-    pub(crate) fn copy_to(&self, mut area: &mut [u8]) {
-        for &range in self.ranges {
-            let Some(body) = self.get(range) else { return };
-            let (head, rest) = area.split_at_mut(4 + body.len());
-            head[..4].copy_from_slice(&range.1.to_le_bytes());
-            head[4..].copy_from_slice(body);
-            area = rest;
-        }
+    /// Writes the area, which has the size that was measured.
+    pub(crate) fn copy_to(&self, area: &mut [u8]) {
+        let mut at = 0;
+        // Ranges outside the buffer were refused when the area was measured.
+        let _ = self.pieces(|piece| {
+            area[at..at + piece.len()].copy_from_slice(piece);
+            at += piece.len();
+        });
     }
 }
 
@@ -185,4 +241,42 @@ pub struct Placed {
     pub chunk: Arc<Chunk>,
     /// Offset in the chunk of the first body's `u32` length; its bytes follow, then the next length.
     pub bodies_at: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A body of 3 and one of 2 bytes, as in `MPUB`, then one behind something else, then a part of the first.
+    const BUFFER: &[u8] = b"\0\0\0\x03abc\0\0\0\x02deMPUBx";
+    const RANGES: &[(u32, u32)] = &[(4, 3), (11, 2), (17, 1), (5, 1), (0, 0)];
+
+    #[test]
+    fn the_area_is_the_same_whether_bodies_bring_their_lengths_or_not() {
+        let bodies = Bodies {
+            buffer: BUFFER,
+            ranges: RANGES,
+        };
+        let wanted = b"\0\0\0\x03abc\0\0\0\x02de\0\0\0\x01x\0\0\0\x01b\0\0\0\0";
+        for measured in [bodies.measure().unwrap(), bodies.sum().unwrap()] {
+            assert_eq!(measured.bytes, wanted.len() as u64);
+            assert_eq!(measured.crc().unwrap(), crc32c::crc32c(wanted));
+        }
+        let mut area = vec![0xff; wanted.len()];
+        bodies.copy_to(&mut area);
+        assert_eq!(area, wanted);
+        let mut pieces = 0;
+        bodies.pieces(|_| pieces += 1).unwrap();
+        assert_eq!(pieces, 7, "two bodies in one, the others and their lengths");
+    }
+
+    #[test]
+    fn what_lies_outside_the_buffer_is_refused() {
+        for range in [(18, 1), (0, 19), (u32::MAX, u32::MAX)] {
+            let ranges = &[(4, 3), range];
+            let buffer = BUFFER;
+            let bodies = Bodies { buffer, ranges };
+            assert!(bodies.measure().is_err() && bodies.sum().is_err());
+        }
+    }
 }

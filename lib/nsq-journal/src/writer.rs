@@ -13,6 +13,9 @@ use crate::segment::{
 use crate::staging::Slice;
 use crate::{JournalError, Lsn};
 
+/// Full segments that may wait for their sync while the journal is busy.
+const SEALED: usize = 16;
+
 /// What the one who writes needs; behind the writer lock.
 #[derive(Default)]
 pub(crate) struct Writer {
@@ -42,7 +45,7 @@ impl Log {
         if written >= upto {
             return Ok(written);
         }
-        let mut writer = self.writer.lock();
+        let mut writer = self.writer();
         let written = self.written.load(Ordering::Acquire);
         if written >= upto {
             return Ok(written);
@@ -156,20 +159,23 @@ impl Log {
     fn spare(&self, bytes: u64) -> Result<Spare, JournalError> {
         let name = {
             let mut catalog = self.catalog.lock();
-            if let Some(at) = catalog.spares.iter().position(|spare| spare.bytes >= bytes) {
-                return Ok(catalog.spares.swap_remove(at));
+            if let Some(spare) = catalog.take_spare(bytes) {
+                return Ok(spare);
             }
             catalog.next_spare += 1;
             spare_name(catalog.next_spare)
         };
-        self.make_spare(name, bytes)
+        let spare = self.make_spare(name, bytes)?;
+        // The keeper is behind: publishers must not run through the reserve before it looks.
+        self.look_at_space()?;
+        Ok(spare)
     }
 
     /// Makes everything staged durable. Callers take turns; one who waited finds most of the work done.
     pub(crate) fn sync(&self) -> Result<Lsn, JournalError> {
         let _turn = self.syncing.lock();
         let (target, files, directory) = {
-            let mut writer = self.writer.lock();
+            let mut writer = self.writer();
             let target = self.write_locked(&mut writer)?;
             if target == self.durable.load(Ordering::Acquire) && !writer.directory_changed {
                 return Ok(target);
@@ -196,13 +202,17 @@ impl Log {
         Ok(target)
     }
 
-    /// Syncs full segments in the background, so that level `write` leaves at most one segment to chance and no
-    /// list grows. Takes its turn like every sync: the kernel reports a failed one only once per file, and
+    /// Syncs full segments in the background, so that level `write` leaves few of them to chance and no list grows:
+    /// when nothing else is to do, or when there are more than [`SEALED`]. Until then they may be finished with and
+    /// written again, and the disk be spared. Takes its turn like every sync: the kernel reports a failed one only once per file, and
     /// nobody may take the next one's success for theirs.
-    pub(crate) fn sync_sealed(&self) -> Result<(), JournalError> {
+    pub(crate) fn sync_sealed(&self, idle: bool) -> Result<(), JournalError> {
+        if !idle && self.writer().sealed.len() <= SEALED {
+            return Ok(());
+        }
         let _turn = self.syncing.lock();
         self.poison.check()?;
-        let sealed = self.writer.lock().sealed.clone();
+        let sealed = self.writer().sealed.clone();
         self.sync_files(&sealed)
     }
 

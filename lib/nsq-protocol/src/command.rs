@@ -15,6 +15,8 @@ pub struct Limits {
     pub max_body_size: i64,
     pub max_rdy_count: u64,
     pub max_req_timeout_ms: u64,
+    /// Of DPUB.
+    pub max_defer_timeout_ms: u64,
 }
 
 /// Where a connection stands: before SUB, after it, after CLS.
@@ -218,7 +220,7 @@ impl Decoder {
         };
         let topic = topic("DPUB", name)?;
         let delay_ms = parse_delay("DPUB", delay)?;
-        let max = self.limits.max_req_timeout_ms;
+        let max = self.limits.max_defer_timeout_ms;
         if delay_ms > max {
             return Err(ProtocolError::invalid(format!(
                 "DPUB timeout {delay_ms} out of range 0-{max}"

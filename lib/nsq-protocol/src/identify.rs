@@ -19,6 +19,8 @@ pub struct IdentifyRequest {
     pub deflate_level: Option<i64>,
     pub sample_rate: Option<i64>,
     pub msg_timeout: Option<i64>,
+    pub topology_region: Option<String>,
+    pub topology_zone: Option<String>,
 }
 
 /// What the server allows (its options), in milliseconds and bytes.
@@ -38,6 +40,17 @@ pub struct IdentifyLimits {
     pub snappy: bool,
     pub deflate: bool,
     pub auth_required: bool,
+    /// Where the server is; `None`: it does not say, as NSQ 1.3.
+    pub topology: Option<Topology>,
+}
+
+/// A region, and a zone of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Topology {
+    #[serde(rename = "topology_region")]
+    pub region: String,
+    #[serde(rename = "topology_zone")]
+    pub zone: String,
 }
 
 /// What was agreed; also the answer's JSON, in NSQ's order of keys.
@@ -56,6 +69,8 @@ pub struct Negotiated {
     pub auth_required: bool,
     pub output_buffer_size: i64,
     pub output_buffer_timeout: i64,
+    #[serde(flatten)]
+    pub topology: Option<Topology>,
     /// 0 = no heartbeats (and then no SUB either).
     #[serde(skip)]
     pub heartbeat_ms: i64,
@@ -134,6 +149,7 @@ impl IdentifyRequest {
             auth_required: limits.auth_required,
             output_buffer_size,
             output_buffer_timeout,
+            topology: limits.topology.clone(),
             heartbeat_ms,
         })
     }
@@ -179,6 +195,7 @@ mod tests {
             snappy: true,
             deflate: true,
             auth_required: false,
+            topology: None,
         }
     }
 

@@ -18,7 +18,7 @@ pub use frame::{
     FRAME_ERROR, FRAME_MESSAGE, FRAME_RESPONSE, HEARTBEAT, MESSAGE_HEADER, push_error,
     push_message, push_response,
 };
-pub use identify::{IdentifyLimits, IdentifyRequest, Negotiated};
+pub use identify::{IdentifyLimits, IdentifyRequest, Negotiated, Topology};
 pub use message_id::{MessageId, NODE_BITS, SEQUENCE_BITS};
 pub use names::{is_ephemeral, is_valid_name};
 

@@ -22,6 +22,11 @@ pub struct PeerInfo {
     pub http_port: i32,
     pub tcp_port: i32,
     pub version: String,
+    /// Where it is, if it was told.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub topology_zone: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub topology_region: String,
 }
 
 impl PeerInfo {

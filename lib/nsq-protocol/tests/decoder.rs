@@ -8,6 +8,7 @@ fn decoder() -> Decoder {
         max_body_size: 16_384,
         max_rdy_count: 2500,
         max_req_timeout_ms: 3_600_000,
+        max_defer_timeout_ms: 3_600_000,
     })
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use crate::consumer::ConsumerId;
 use crate::in_flight::InFlight;
 use crate::journal_log::ChannelLog;
+use crate::latency::Latencies;
 
 /// A message that was delivered before and waits again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +36,14 @@ pub struct Channel {
     pub(crate) consumers: Vec<ConsumerId>,
     /// Consumers that found nothing, longest waiting first; some may have gone since.
     pub(crate) parked: VecDeque<ConsumerId>,
-    /// How many consumers have room.
-    pub(crate) ready: u32,
+    /// How many consumers have room, by how near they are.
+    pub(crate) ready: [u32; 3],
+    /// Some consumers are nearer than others.
+    pub(crate) has_near: bool,
+    /// Deliveries, by how near the consumer was.
+    pub(crate) delivered: [u64; 3],
+    /// Times from publishing to FIN, if they are to be told.
+    pub(crate) latencies: Option<Box<Latencies>>,
     /// Whose turn it is when both wait: true = the requeued.
     pub(crate) requeued_next: bool,
     /// In the topic's list of channels with parked consumers.
@@ -67,7 +74,10 @@ impl Channel {
             deferred: BinaryHeap::new(),
             consumers: Vec::new(),
             parked: VecDeque::new(),
-            ready: 0,
+            ready: [0; 3],
+            has_near: false,
+            delivered: [0; 3],
+            latencies: None,
             requeued_next: false,
             listed: false,
             armed: None,
@@ -78,6 +88,11 @@ impl Channel {
             requeue_count: 0,
             timeout_count: 0,
         }
+    }
+
+    /// Consumers with room.
+    pub(crate) fn ready_count(&self) -> u32 {
+        self.ready.iter().sum()
     }
 
     /// Puts a message back: at once, or after its delay.

@@ -2,7 +2,7 @@
 
 use crate::Host;
 use crate::channel::Channel;
-use crate::consumer::{Consumer, ConsumerId, ConsumerSpec};
+use crate::consumer::{Consumer, ConsumerId, ConsumerSpec, Locality};
 use crate::lane::LaneKind;
 use crate::topic::{Effects, SubscribeError, Topic};
 
@@ -70,8 +70,10 @@ impl<H: Host> Topic<H> {
         if max_consumers > 0 && channel.consumers.len() >= max_consumers {
             return Err(SubscribeError::TooManyConsumers);
         }
+        let locality = spec.locality;
         let id = self.consumers.insert(Consumer::new(spec, index));
         channel.consumers.push(id);
+        channel.has_near |= locality != Locality::Anywhere;
         Ok(id)
     }
 
@@ -85,7 +87,7 @@ impl<H: Host> Topic<H> {
             return;
         };
         channel.consumers.retain(|&other| other != id);
-        channel.ready -= u32::from(consumer.counted);
+        channel.ready[consumer.spec.locality as usize] -= u32::from(consumer.counted);
         if channel.ephemeral && channel.consumers.is_empty() {
             let gone = (channel.name.clone(), channel.number);
             self.remove_channel(index, effects);

@@ -25,6 +25,19 @@ pub struct ConsumerSpec<W> {
     pub sample_rate: u8,
     /// Start of its random numbers.
     pub seed: u64,
+    pub locality: Locality,
+}
+
+/// How near a consumer is: the nearest that waits gets the next message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Locality {
+    /// In the node's own zone.
+    Zone,
+    /// In another zone of its region.
+    Region,
+    /// Elsewhere, or nobody asks.
+    #[default]
+    Anywhere,
 }
 
 pub(crate) struct Consumer<H: Host> {

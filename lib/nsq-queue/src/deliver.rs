@@ -1,6 +1,6 @@
 use crate::Host;
 use crate::channel::{Channel, Waiting};
-use crate::consumer::{Consumer, ConsumerId};
+use crate::consumer::{Consumer, ConsumerId, Consumers, Locality};
 use crate::lane::LaneKind;
 use crate::topic::{Effects, Topic};
 
@@ -89,6 +89,7 @@ impl<H: Host> Topic<H> {
             return Pulled::Messages(0);
         };
         let (index, room) = (consumer.channel, consumer.room());
+        let nearness = consumer.spec.locality as usize;
         let available = self.available(index);
         if room == 0 || available == 0 {
             if room == 0 {
@@ -100,9 +101,9 @@ impl<H: Host> Topic<H> {
                 None => Pulled::Messages(0),
             };
         }
-        let ready = self.channels[index]
-            .as_ref()
-            .map_or(1, |channel| channel.ready);
+        // Those who are farther away do not count: what is left is for them.
+        let ready = self.channels[index].as_ref();
+        let ready = ready.map_or(1, |channel| channel.ready[..=nearness].iter().sum());
         let share = available.div_ceil(u64::from(ready.max(1)));
         let most = u64::from(room).min(share) as u32;
         let (mut taken, mut bytes) = (0u32, 0usize);
@@ -142,7 +143,7 @@ impl<H: Host> Topic<H> {
         let Some(channel) = self.channels[index].as_mut() else {
             return;
         };
-        let scarce = left < u64::from(channel.ready);
+        let scarce = left < u64::from(channel.ready_count());
         if room > 0 && (left == 0 || (scarce && !channel.parked.is_empty())) {
             self.park(index, id);
         }
@@ -194,7 +195,7 @@ impl<H: Host> Topic<H> {
                     offset: entry.offset,
                     len: entry.len,
                 });
-                channel.hand_to(consumer, id, &item, now);
+                channel.hand_to(consumer, id, &item, now, entry.timestamp);
                 Taken::Delivered(entry.len)
             }
             None => {
@@ -272,7 +273,7 @@ impl<H: Host> Topic<H> {
         if channel.paused {
             return;
         }
-        while let Some(id) = channel.parked.pop_front() {
+        while let Some(id) = channel.next_parked(&self.consumers) {
             if let Some(consumer) = self.consumers.get_mut(id)
                 && std::mem::take(&mut consumer.parked)
             {
@@ -298,9 +299,10 @@ impl<H: Host> Topic<H> {
         }
         consumer.counted = ready;
         if let Some(channel) = self.channels[consumer.channel].as_mut() {
+            let count = &mut channel.ready[consumer.spec.locality as usize];
             match ready {
-                true => channel.ready += 1,
-                false => channel.ready -= 1,
+                true => *count += 1,
+                false => *count -= 1,
             }
         }
     }
@@ -318,6 +320,20 @@ impl<H: Host> Topic<H> {
 }
 
 impl Channel {
+    /// Who has waited longest, of the nearest.
+    fn next_parked<H: Host>(&mut self, consumers: &Consumers<H>) -> Option<ConsumerId> {
+        if !self.has_near {
+            return self.parked.pop_front();
+        }
+        let nearness = |id: &ConsumerId| {
+            let consumer = consumers.get(*id);
+            consumer.map_or(Locality::Anywhere, |consumer| consumer.spec.locality)
+        };
+        let parked = self.parked.iter().enumerate();
+        let nearest = parked.min_by_key(|(_, id)| nearness(id))?.0;
+        self.parked.remove(nearest)
+    }
+
     /// The consumer holds the message from now on.
     fn hand_to<H: Host>(
         &mut self,
@@ -325,15 +341,18 @@ impl Channel {
         id: ConsumerId,
         item: &Waiting,
         now: i64,
+        timestamp: i64,
     ) {
         let attempts = item.attempts.saturating_add(1);
         let timeout = consumer.spec.msg_timeout;
-        self.in_flight.insert(item.pos, attempts, id, now, timeout);
+        self.in_flight
+            .insert(item.pos, attempts, id, (now, timeout), timestamp);
+        self.delivered[consumer.spec.locality as usize] += 1;
         consumer.in_flight += 1;
         consumer.message_count += 1;
         if consumer.room() == 0 && consumer.counted {
             consumer.counted = false;
-            self.ready -= 1;
+            self.ready[consumer.spec.locality as usize] -= 1;
         }
     }
 }

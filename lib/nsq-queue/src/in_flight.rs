@@ -12,6 +12,8 @@ pub(crate) struct Held {
     /// When it was delivered; TOUCH never extends past this plus `max-msg-timeout`.
     pub delivered: i64,
     pub deadline: i64,
+    /// When it was published.
+    pub timestamp: i64,
     class: u16,
     previous: u32,
     next: u32,
@@ -60,8 +62,8 @@ impl InFlight {
         pos: u64,
         attempts: u16,
         consumer: ConsumerId,
-        now: i64,
-        timeout: i64,
+        (now, timeout): (i64, i64),
+        timestamp: i64,
     ) {
         let held = Held {
             pos,
@@ -69,6 +71,7 @@ impl InFlight {
             consumer,
             delivered: now,
             deadline: now.saturating_add(timeout),
+            timestamp,
             class: ODD,
             previous: NONE,
             next: NONE,
@@ -307,7 +310,7 @@ mod tests {
                 match step {
                     Step::Insert { gap, timeout } => {
                         pos += gap;
-                        real.insert(pos, 1, ME, now, timeout);
+                        real.insert(pos, 1, ME, (now, timeout), 0);
                         model.insert(pos, now + timeout);
                     }
                     Step::Remove(n) => if let Some(pos) = nth(n, &model) {

@@ -18,6 +18,7 @@ mod image;
 mod in_flight;
 mod journal_log;
 mod lane;
+mod latency;
 mod paging;
 mod restore;
 mod settle;
@@ -25,13 +26,14 @@ mod stats;
 mod topic;
 
 pub use channel::Channel;
-pub use consumer::{ConsumerId, ConsumerSpec};
+pub use consumer::{ConsumerId, ConsumerSpec, Locality};
 pub use deliver::{Delivery, Pulled};
 pub use image::{BlockImage, ChannelImage, ExceptionImage, TopicImage};
 pub use journal_log::{ChannelLog, Requeued};
 pub use lane::LaneKind;
+pub use latency::LatencySummary;
 pub use paging::{PageOut, Paged};
-pub use settle::SettleError;
+pub use settle::{Finished, SettleError};
 pub use stats::{ChannelStats, ConsumerStats, TopicStats};
 pub use topic::{Effects, Run, SubscribeError, Topic, TopicOptions};
 

@@ -3,6 +3,7 @@ use crate::consumer::ConsumerId;
 use crate::in_flight::Held;
 use crate::journal_log::{ChannelLog, Requeued};
 use crate::lane::LaneKind;
+use crate::latency::{Latencies, LatencySummary};
 use crate::topic::{Effects, Topic};
 
 /// Why a FIN, REQ or TOUCH failed, as NSQ words it.
@@ -21,11 +22,19 @@ impl std::fmt::Display for SettleError {
     }
 }
 
+/// A message that was finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finished {
+    /// When it was published, by the wall's clock, and delivered, by the steady one.
+    pub published: i64,
+    pub delivered: i64,
+}
+
 impl<H: Host> Topic<H> {
     /// FIN: the channel is done with the message.
-    pub fn finish(&mut self, consumer: ConsumerId, id: u64) -> Result<(), SettleError> {
+    pub fn finish(&mut self, consumer: ConsumerId, id: u64) -> Result<Finished, SettleError> {
         let (index, pos) = self.locate(consumer, id)?;
-        self.release(index, pos)?;
+        let held = self.release(index, pos)?;
         self.lanes[LaneKind::of(pos) as usize].settle(pos);
         if let Some(channel) = self.channels[index].as_mut()
             && self.options.journalled
@@ -38,7 +47,38 @@ impl<H: Host> Topic<H> {
             consumer.in_flight = consumer.in_flight.saturating_sub(1);
             consumer.finish_count += 1;
         });
-        Ok(())
+        Ok(Finished {
+            published: held.timestamp,
+            delivered: held.delivered,
+        })
+    }
+
+    /// Counts how long a message of this consumer took until its FIN, at `wall`, where such times
+    /// are to be told.
+    pub fn note_latency(&mut self, consumer: ConsumerId, finished: &Finished, wall: i64) {
+        let window = self.options.latency_window;
+        let index = self.consumers.get(consumer).map(|known| known.channel);
+        let channel = index.and_then(|index| self.channels[index].as_mut());
+        let Some(channel) = channel.filter(|_| window > 0) else {
+            return;
+        };
+        if channel.latencies.is_none() {
+            channel.latencies = Latencies::new(window, wall).map(Box::new);
+        }
+        if let Some(latencies) = &mut channel.latencies {
+            latencies.record(wall - finished.published, wall);
+        }
+    }
+
+    /// How long the messages of each channel took lately, from their publishing to their FIN;
+    /// channels that have finished none are left out.
+    pub fn latencies(&mut self, wall: i64) -> Vec<(String, LatencySummary)> {
+        let channels = self.channels.iter_mut().flatten();
+        let told = channels.filter_map(|channel| {
+            let summary = channel.latencies.as_mut()?.summary(wall);
+            Some((channel.name.clone(), summary))
+        });
+        told.collect()
     }
 
     /// REQ: again, after `delay` nanoseconds.

@@ -13,6 +13,8 @@ pub struct TopicStats<W> {
     pub message_count: u64,
     pub message_bytes: u64,
     pub resident_bytes: u64,
+    /// Messages whose bodies were damaged beyond reading.
+    pub lost_count: u64,
     pub channels: Vec<ChannelStats<W>>,
 }
 
@@ -27,6 +29,8 @@ pub struct ChannelStats<W> {
     pub message_count: u64,
     pub requeue_count: u64,
     pub timeout_count: u64,
+    /// Deliveries to consumers in the zone, elsewhere in the region, and anywhere else.
+    pub delivered: [u64; 3],
     /// Each consumer's connection and numbers.
     pub consumers: Vec<(W, ConsumerStats)>,
 }
@@ -53,6 +57,7 @@ impl<H: Host> Topic<H> {
             message_count: self.message_count,
             message_bytes: self.message_bytes,
             resident_bytes: self.resident_bytes(),
+            lost_count: self.lost_count,
             channels: self
                 .channels
                 .iter()
@@ -74,6 +79,7 @@ impl<H: Host> Topic<H> {
             message_count: self.distributed_count - channel.start_count,
             requeue_count: channel.requeue_count,
             timeout_count: channel.timeout_count,
+            delivered: channel.delivered,
             consumers: consumers
                 .filter_map(|&id| {
                     let waker = self.consumers.get(id)?.spec.waker.clone();

@@ -55,6 +55,8 @@ pub struct TopicOptions {
     pub mem_queue_size: u64,
     /// TOUCH extends no further than this after the delivery, nanoseconds.
     pub max_msg_timeout: i64,
+    /// How far back times from publishing to FIN are told, nanoseconds; 0: not at all.
+    pub latency_window: i64,
 }
 
 /// How far one lane may be delivered: what is not yet kept (journal position above the

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use nsq_queue::{
-    ConsumerId, ConsumerSpec, Effects, Host, PageOut, Paged, Pulled, Requeued, Run, Topic,
-    TopicImage, TopicOptions,
+    ConsumerId, ConsumerSpec, Effects, Host, Locality, PageOut, Paged, Pulled, Requeued, Run,
+    Topic, TopicImage, TopicOptions,
 };
 use proptest::prelude::*;
 
@@ -85,6 +85,7 @@ fn options() -> TopicOptions {
         journalled: true,
         mem_queue_size: 100,
         max_msg_timeout: 10_000,
+        latency_window: 0,
     }
 }
 
@@ -200,6 +201,7 @@ impl Rig {
             msg_timeout: TIMEOUT,
             sample_rate: 0,
             seed: 1,
+            locality: Locality::Anywhere,
         };
         let id = self.topic.subscribe(name, spec, 0).unwrap();
         self.topic.set_ready(id, 2500);

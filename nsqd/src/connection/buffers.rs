@@ -68,6 +68,20 @@ impl Inbox {
         Poll::Ready(Ok(read))
     }
 
+    /// As [`Inbox::fill`], with what was kept and nothing new. False if there is nothing.
+    pub(super) fn again(&mut self, scratch: &mut Vec<u8>) -> bool {
+        let have = self.kept.len();
+        if scratch.is_empty() {
+            scratch.resize(SCRATCH_BYTES, 0);
+        }
+        self.own = have > SCRATCH_BYTES / 2;
+        if !self.own {
+            scratch[..have].copy_from_slice(&self.kept);
+        }
+        self.filled = have;
+        have > 0
+    }
+
     /// All input that is there, and how long it is; give it back with [`Inbox::keep`].
     pub(super) fn take(&mut self, scratch: &mut Vec<u8>) -> (Vec<u8>, usize) {
         match self.own {

@@ -31,12 +31,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Applies the commands in `input` from `at` on; returns how many bytes the rest needs.
     pub(super) fn apply_all(&mut self, input: &[u8], at: &mut usize) -> usize {
         while *at < input.len() && !self.closing {
+            if self.auth.as_ref().is_some_and(|auth| auth.is_asking()) {
+                return 0; // what follows waits for the answer
+            }
             let gate = Gate {
                 state: self.state,
                 heartbeats: self.heartbeat > 0,
                 tls_missing: self.tls_missing(),
             };
             match self.decoder.decode(gate, &input[*at..]) {
+                Ok(Step::Command(command, _)) if self.asks_again(&command) => return 0,
                 Ok(Step::Command(command, used)) => {
                     let from = *at as u32;
                     *at += used;
@@ -67,13 +71,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match command {
             Command::Fin(id) => self.finish(id),
             Command::Pub { topic, body } => {
-                if self.gather(topic, "PUB", input) {
+                if self.may_publish("PUB", topic, input) {
                     self.run.bodies.push((from + body.0, body.1));
                     self.run.oks += 1;
                 }
             }
             Command::Mpub { topic } => {
-                if self.gather(topic, "MPUB", input) {
+                if self.may_publish("MPUB", topic, input) {
                     let bodies = self.decoder.bodies().iter();
                     self.run
                         .bodies
@@ -87,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 body,
             } => {
                 self.hand_over(input);
-                if self.gather(topic, "DPUB", input) {
+                if self.may_publish("DPUB", topic, input) {
                     self.run.bodies.push((from + body.0, body.1));
                     self.run.oks += 1;
                     let due = self.nsqd.clock.now() + delay_ms as i64 * 1_000_000;
@@ -115,7 +119,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Command::Sub { topic, channel } => {
                 self.hand_over(input);
-                if let Err(error) = self.subscribe(topic, channel) {
+                let authorized = self.authorize("SUB", topic, channel);
+                if let Err(error) = authorized.and_then(|()| self.subscribe(topic, channel)) {
                     self.fail(error);
                 }
             }
@@ -125,9 +130,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.state = State::Closing;
                 self.outbox.response(b"CLOSE_WAIT");
             }
-            Command::Auth(_) => {
+            Command::Auth(secret) => {
                 self.hand_over(input);
-                self.fail(ProtocolError::fatal("E_AUTH_DISABLED", "AUTH disabled"));
+                self.authenticate(secret);
             }
         }
     }
@@ -147,6 +152,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let text = format!("{verb} {} failed {why}", String::from_utf8_lossy(id));
         self.fail(ProtocolError::recoverable(code, text));
+    }
+
+    /// The client may, and `topic` is the one that is published to. False: that was answered.
+    fn may_publish(&mut self, verb: &'static str, topic: &str, input: &[u8]) -> bool {
+        if let Err(error) = self.authorize(verb, topic, "") {
+            self.hand_over(input);
+            self.fail(error);
+            return false;
+        }
+        self.gather(topic, verb, input)
     }
 
     /// Makes `topic` the one that is published to. False: it cannot be, and that was answered.
@@ -240,16 +255,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.run.staged.is_empty() {
             return;
         }
-        if let Err(error) = self.nsqd.journal.write(self.run.write_to) {
-            // A full disk: the records are written, and the answers given, when there is room.
-            tracing::error!("journal: {error}");
-            self.nsqd
-                .journal
-                .sync_soon(self.run.write_to, self.client.clone());
-        }
+        let is_written = self.write_or_wait(self.run.write_to);
         for (topic, then) in std::mem::take(&mut self.run.staged) {
-            then.happen(&self.nsqd, &topic);
+            match is_written {
+                true => then.happen(&self.nsqd, &topic),
+                false => then.happen_once_written(&self.nsqd, &topic, self.run.write_to),
+            }
         }
+    }
+
+    /// Writes the journal as far as that. False: this connection is woken when that is done, or to be done by it.
+    pub(super) fn write_or_wait(&mut self, upto: Lsn) -> bool {
+        let journal = &self.nsqd.journal;
+        match journal.try_write(upto) {
+            Ok(true) => return true,
+            Ok(false) => {}
+            // The records are written, and the answers given, when there is room. Others are told that now.
+            Err(JournalError::DiskFull(_)) => {}
+            Err(error) => tracing::error!("journal: {error}"),
+        }
+        journal.written_soon(upto, self.client.clone());
+        false
     }
 
     fn identify(&mut self, body: &[u8]) -> Result<(), ProtocolError> {
@@ -265,6 +291,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             identity.hostname = request.hostname.unwrap_or_default();
             identity.user_agent = request.user_agent.unwrap_or_default();
             identity.sample_rate = agreed.sample_rate;
+            identity.topology_region = request.topology_region.unwrap_or_default();
+            identity.topology_zone = request.topology_zone.unwrap_or_default();
+            let options = &self.nsqd.options;
+            self.spec.locality =
+                options.locality(&identity.topology_region, &identity.topology_zone);
         }
         if request.feature_negotiation == Some(true) {
             self.begin_upgrade(&agreed)?;
@@ -314,12 +345,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Sees to it that an answer which waits for `kept` is released.
     fn keep_soon(&mut self, kept: Kept) {
-        let journal = &self.nsqd.journal;
-        if kept.level == Durability::Write && journal.write(kept.at).is_ok() {
-            return;
-        }
-        if kept.level != Durability::Memory {
-            journal.sync_soon(kept.at, self.client.clone());
+        match kept.level {
+            Durability::Memory => {}
+            Durability::Write => drop(self.write_or_wait(kept.at)),
+            Durability::Fsync => self.nsqd.journal.sync_soon(kept.at, self.client.clone()),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! writes, until nothing moves. Everything it does to topics happens in between, under their
 //! locks; nothing calls back into it, others only wake it.
 
+mod auth;
 mod buffers;
 mod codec;
 mod commands;
@@ -17,12 +18,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use nsq_journal::JournalError;
 use nsq_protocol::{Decoder, HEARTBEAT, MAGIC_V2, ProtocolError, State};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
 use crate::client::Client;
 use crate::nsqd::Nsqd;
+use auth::Auth;
 use buffers::{Inbox, SCRATCH};
 use commands::PublishRun;
 use outbox::Outbox;
@@ -53,6 +56,8 @@ pub struct Connection<S> {
     state: State,
     subscription: Option<Subscription>,
     run: PublishRun,
+    /// `None`: nobody has to authenticate.
+    auth: Option<Box<Auth>>,
     /// Ids to be finished.
     finished: Vec<u64>,
     spec: subscription::Spec,
@@ -111,6 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             state: State::Init,
             subscription: None,
             run: PublishRun::default(),
+            auth: (!nsqd.options.auth_http_addresses.is_empty()).then(Box::default),
             finished: Vec::new(),
             heartbeat,
             next_heartbeat: now + heartbeat,
@@ -156,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn round(&mut self, cx: &mut Context<'_>, scratch: &mut Vec<u8>) -> Round {
         let woken = self.client.take_woken();
-        let mut moved = false;
+        let mut moved = self.go_on_asking(cx, scratch);
         if self.wants_input() {
             match self.inbox.fill(&mut self.stream, cx, scratch) {
                 Poll::Pending => {}
@@ -169,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Ready(Err(_)) => return Round::Closed,
             }
         }
-        if self.outbox.release(&self.nsqd).is_err() {
+        if self.release_answers(woken).is_err() {
             return Round::Closed; // the journal failed: nothing may be acknowledged any more
         }
         moved |= self.deliver(woken);
@@ -196,12 +202,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    fn release_answers(&mut self, woken: bool) -> Result<(), JournalError> {
+        self.outbox.release(&self.nsqd)?;
+        if let Some(at) = self.outbox.unwritten().filter(|_| woken)
+            && self.write_or_wait(at)
+        {
+            self.outbox.release(&self.nsqd)?;
+        }
+        Ok(())
+    }
+
     fn wants_input(&self) -> bool {
         let room =
             self.outbox.pending() < PENDING_ANSWERS && self.outbox.bytes() < 16 * OUTBOX_BYTES;
         let publisher = self.subscription.is_none() && self.run.published;
         !self.closing
             && self.upgrade.is_none()
+            && !self.auth.as_ref().is_some_and(|auth| auth.is_asking())
             && room
             && !(publisher && self.nsqd.pager.stalls(&self.client))
     }

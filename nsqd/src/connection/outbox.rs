@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use nsq_journal::JournalError;
+use nsq_journal::{JournalError, Lsn};
 use nsq_protocol::{ProtocolError, push_error, push_response};
 use tokio::io::AsyncWrite;
 
@@ -140,6 +140,12 @@ impl Outbox {
             self.answers.pop_front();
         }
         Ok(())
+    }
+
+    /// How far the journal must be written for the next answer at level `write`, if that is what it waits for.
+    pub(super) fn unwritten(&self) -> Option<Lsn> {
+        let kept = self.answers.front()?.kept;
+        (kept.level == Durability::Write).then_some(kept.at)
     }
 
     /// Sends what it can; 0 if nothing moved.

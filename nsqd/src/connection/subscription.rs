@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use nsq_journal::JournalError;
 use nsq_protocol::{MessageId, push_message};
-use nsq_queue::{ConsumerId, ConsumerSpec, Effects, Paged, Pulled, SettleError, Topic};
+use nsq_queue::{ConsumerId, ConsumerSpec, Effects, Locality, Paged, Pulled, SettleError, Topic};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Connection, OUTBOX_BYTES};
 use crate::client::Client;
 use crate::host::{ChunkRef, NsqHost, Page};
 use crate::live_topic::LiveTopic;
+use crate::nsqd::Nsqd;
 use crate::options::Durability;
 
 /// How soon a page that could not be read is tried again.
@@ -21,6 +22,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Spec {
     pub(super) msg_timeout: i64,
     pub(super) sample_rate: u8,
+    pub(super) locality: Locality,
 }
 
 impl Spec {
@@ -28,6 +30,7 @@ impl Spec {
         Self {
             msg_timeout,
             sample_rate: 0,
+            locality: Locality::Anywhere,
         }
     }
 
@@ -36,6 +39,7 @@ impl Spec {
             waker: Arc::clone(client),
             msg_timeout: self.msg_timeout,
             sample_rate: self.sample_rate,
+            locality: self.locality,
             seed: client.id.wrapping_mul(0x9e37_79b9_7f4a_7c15),
         }
     }
@@ -124,11 +128,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let finished = std::mem::take(&mut self.finished);
         let mut failed = Vec::new();
+        let nsqd = Arc::clone(&self.nsqd);
         if let Some(subscription) = &mut self.subscription {
             subscription.hungry = true;
             let consumer = subscription.consumer;
             subscription.topic.change_now(&self.nsqd, |queue, _| {
-                finish(queue, consumer, &finished, &mut failed);
+                finish(&nsqd, queue, consumer, &finished, &mut failed);
             });
         }
         self.give_back(finished, failed);
@@ -175,7 +180,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut failed = Vec::new();
         let out = self.outbox.buffer();
         let (pulled, then) = topic.change(&self.nsqd, |queue, effects| {
-            finish(queue, consumer, &finished, &mut failed);
+            finish(&self.nsqd, queue, consumer, &finished, &mut failed);
             queue.pull(now, consumer, committed, OUTBOX_BYTES, effects, |message| {
                 let body = message.chunk.0.bytes(message.offset, message.len);
                 push_message(
@@ -203,11 +208,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Pulled::Messages(taken) => taken > 0,
             Pulled::NeedsPage { page, pos } => self.page_in(topic, &page, pos),
             Pulled::NotKept { at } => {
-                let journal = &self.nsqd.journal;
-                if topic.level() == Durability::Write && journal.write(at).is_ok() {
-                    return true;
+                if topic.level() == Durability::Write {
+                    return self.write_or_wait(at);
                 }
-                journal.sync_soon(at, self.client.clone());
+                self.nsqd.journal.sync_soon(at, self.client.clone());
                 false
             }
         }
@@ -253,19 +257,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 }
 
 fn finish(
+    nsqd: &Nsqd,
     queue: &mut Topic<NsqHost>,
     consumer: ConsumerId,
     ids: &[u64],
     failed: &mut Vec<(u64, SettleError)>,
 ) {
+    let wall = match nsqd.options.e2e_percentiles.is_empty() || ids.is_empty() {
+        true => None,
+        false => Some(nsqd.clock.wall()),
+    };
     for &id in ids {
-        if let Err(why) = queue.finish(consumer, id) {
-            failed.push((id, why));
+        match (queue.finish(consumer, id), wall) {
+            (Err(why), _) => failed.push((id, why)),
+            (Ok(finished), Some(wall)) => queue.note_latency(consumer, &finished, wall),
+            (Ok(_), None) => {}
         }
     }
 }
 
-impl crate::nsqd::Nsqd {
+impl Nsqd {
     fn read_block(&self, page: &Page) -> Result<Paged<ChunkRef>, JournalError> {
         let block = self.spill.read_block(&page.into())?;
         let entries = block.entries.iter().zip(&block.offsets);

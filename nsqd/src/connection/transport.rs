@@ -10,7 +10,9 @@ use nsq_daemon::tls::TlsAcceptor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Timeout, timeout};
 use tokio_rustls::Accept;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::server::TlsStream;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::codec::{Codec, Compression};
 
@@ -39,6 +41,8 @@ pub struct TlsSession {
     pub cipher_suite: String,
     /// ALPN; empty without.
     pub protocol: String,
+    /// Of the client's certificate; empty without one.
+    pub common_name: String,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
@@ -111,7 +115,19 @@ fn session<S>(stream: &TlsStream<S>) -> TlsSession {
         version: version.unwrap_or_default().replace("TLSv1_", "TLS1."),
         cipher_suite: suite.unwrap_or_default().replace("TLS13_", "TLS_"),
         protocol: String::from_utf8_lossy(protocol).into_owned(),
+        common_name: common_name(tls.peer_certificates().unwrap_or_default()),
     }
+}
+
+/// The last common name of the first certificate, as Go takes it.
+fn common_name(chain: &[CertificateDer<'_>]) -> String {
+    let first = chain.first();
+    let parsed = first.and_then(|der| X509Certificate::from_der(der).ok());
+    parsed.map_or_else(String::new, |(_, certificate)| {
+        let names = certificate.subject().iter_common_name();
+        let name = names.last().and_then(|name| name.as_str().ok());
+        name.unwrap_or_default().to_owned()
+    })
 }
 
 fn no_stream() -> io::Error {

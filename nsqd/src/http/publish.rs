@@ -72,7 +72,7 @@ impl Shared {
         let Some(text) = params.get("defer") else {
             return Ok(0);
         };
-        let most = self.nsqd.options.max_req_timeout.as_millis();
+        let most = self.nsqd.options.longest_defer().as_millis();
         let delay = text
             .parse()
             .ok()

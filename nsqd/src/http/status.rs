@@ -24,6 +24,7 @@ pub(super) async fn ping(From(shared): State) -> Response {
 pub(super) async fn info(From(shared): State) -> Result {
     let options = &shared.nsqd.options;
     let nanos = |duration: std::time::Duration| i64::try_from(duration.as_nanos());
+    let topology = options.topology();
     Answer::json(&Info {
         version: version(),
         broadcast_address: options.broadcast_address.clone(),
@@ -34,6 +35,8 @@ pub(super) async fn info(From(shared): State) -> Result {
         max_heartbeat_interval: nanos(options.max_heartbeat_interval).unwrap_or(i64::MAX),
         max_output_buffer_size: options.max_output_buffer_size,
         max_output_buffer_timeout: nanos(options.max_output_buffer_timeout).unwrap_or(i64::MAX),
+        topology_region: topology.as_ref().map(|topology| topology.region.clone()),
+        topology_zone: topology.map(|topology| topology.zone),
         max_deflate_level: i32::try_from(options.max_deflate_level).unwrap_or(i32::MAX),
     })
 }

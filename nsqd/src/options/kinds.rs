@@ -1,6 +1,7 @@
 //! Options that are a choice.
 
 use nsq_daemon::value::FlagValue;
+use nsq_http_api::AuthMethod;
 use serde_json::Value as Json;
 
 /// When a publisher gets its OK.
@@ -43,6 +44,47 @@ impl FlagValue for Durability {
 
     fn json(&self) -> Json {
         self.name().into()
+    }
+}
+
+/// How auth servers are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AuthRequestMethod {
+    #[default]
+    Get,
+    Post,
+}
+
+impl From<AuthRequestMethod> for AuthMethod {
+    fn from(method: AuthRequestMethod) -> Self {
+        match method {
+            AuthRequestMethod::Get => Self::Get,
+            AuthRequestMethod::Post => Self::Post,
+        }
+    }
+}
+
+impl FlagValue for AuthRequestMethod {
+    const TYPE_NAME: &'static str = "string";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "get" => Ok(Self::Get),
+            "post" => Ok(Self::Post),
+            _ => Err("expected get or post".to_owned()),
+        }
+    }
+
+    fn shown(&self) -> Option<String> {
+        self.json().as_str().map(|name| format!("{name:?}"))
+    }
+
+    fn json(&self) -> Json {
+        match self {
+            Self::Get => "get",
+            Self::Post => "post",
+        }
+        .into()
     }
 }
 

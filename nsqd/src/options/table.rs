@@ -3,23 +3,27 @@
 use std::time::Duration;
 
 use nsq_daemon::identity::default_node_id;
-use nsq_daemon::log::LogLevel;
+use nsq_daemon::log::{LogFormat, LogLevel};
 use nsq_daemon::options::Opt;
 
 use super::Options as O;
-use super::kinds::{Durability, TlsMinVersion, TlsRequired};
+use super::kinds::{AuthRequestMethod, Durability, TlsMinVersion, TlsRequired};
 
 /// All options; `hostname` gives two of them their default.
 pub(super) fn table(hostname: &str) -> Vec<Opt<O>> {
     let groups = [
-        basic(hostname),
-        storage(),
-        limits(),
-        security(),
-        statistics(),
-        program(),
+        ("Who this is, and where it is reached", basic(hostname)),
+        ("How messages are kept", storage()),
+        ("What clients may ask for", limits()),
+        ("What nsqd takes upon itself", protection()),
+        ("Compression, encryption, authorisation", security()),
+        ("Statistics and logs", statistics()),
+        ("The program", program()),
     ];
-    groups.into_iter().flatten().collect()
+    let grouped = |(group, options): (&'static str, Vec<Opt<O>>)| {
+        options.into_iter().map(move |option| option.group(group))
+    };
+    groups.into_iter().flat_map(grouped).collect()
 }
 
 fn text(text: &str) -> String {
@@ -35,10 +39,6 @@ const fn secs(seconds: u64) -> Duration {
 fn basic(hostname: &str) -> Vec<Opt<O>> {
     let node_id = i64::from(default_node_id(hostname));
     vec![
-        Opt::value("log-level", |o: &mut O| &mut o.log_level, LogLevel::Info,
-            "how much to log: debug, info, warn, error or fatal"),
-        Opt::value("log-prefix", |o: &mut O| &mut o.log_prefix, text("[nsqd] "),
-            "what every log line starts with"),
         Opt::value("node-id", |o: &mut O| &mut o.node_id, node_id,
             "this node's part of message ids, in [0,1024); by default from the hostname").key("id"),
         Opt::value("tcp-address", |o: &mut O| &mut o.tcp_address, text("0.0.0.0:4150"),
@@ -53,6 +53,12 @@ fn basic(hostname: &str) -> Vec<Opt<O>> {
             "TCP port told to nsqlookupd; by default the port listened on"),
         Opt::value("broadcast-http-port", |o: &mut O| &mut o.broadcast_http_port, 0,
             "HTTP port told to nsqlookupd; by default the port listened on"),
+        Opt::value("topology-region", |o: &mut O| &mut o.topology_region, text(""),
+            "the region this node is in, for topology-aware consumption"),
+        Opt::value("topology-zone", |o: &mut O| &mut o.topology_zone, text(""),
+            "the zone of the region this node is in"),
+        Opt::value("enable-experiment", |o: &mut O| &mut o.enabled_experiments, vec![],
+            "topology-aware-consumption: consumers in the own zone, then those in the own region, get messages first"),
         Opt::value("lookupd-tcp-address", |o: &mut O| &mut o.lookupd_tcp_addresses, vec![],
             "TCP address of an nsqlookupd; may be given several times").key("nsqlookupd_tcp_addresses"),
         Opt::value("http-client-connect-timeout", |o: &mut O| &mut o.http_client_connect_timeout, secs(2),
@@ -73,15 +79,18 @@ fn storage() -> Vec<Opt<O>> {
         Opt::value("mem-queue-size", |o: &mut O| &mut o.mem_queue_size, 10_000,
             "messages a topic or channel keeps in memory before it spills to disk"),
         Opt::value("max-bytes-per-file", |o: &mut O| &mut o.max_bytes_per_file, 100 * 1024 * 1024,
-            "size at which NSQ's diskqueue begins a new file, in bytes").without_effect(),
+            "size at which a file of messages that were paged out is followed by another, in bytes"),
         Opt::value("sync-every", |o: &mut O| &mut o.sync_every, 2_500,
-            "messages between two fsyncs of NSQ's diskqueue; see -durability").without_effect(),
+            "messages between two fsyncs of NSQ's diskqueue")
+            .superseded("--durability says what OK means, for each message; --sync-timeout still holds"),
         Opt::value("sync-timeout", |o: &mut O| &mut o.sync_timeout, secs(2),
-            "time between two fsyncs of NSQ's diskqueue; see -durability").without_effect(),
+            "what is written is on disk after this time, also at -durability=write; 0: when the kernel pleases"),
         Opt::value("queue-scan-worker-pool-max", |o: &mut O| &mut o.queue_scan_worker_pool_max, 4,
-            "workers of NSQ's scan for timeouts; timeouts here are exact without a scan").without_effect(),
+            "workers of NSQ's scan for timeouts")
+            .superseded("timeouts and deferrals are exact, nothing is scanned"),
         Opt::value("queue-scan-selection-count", |o: &mut O| &mut o.queue_scan_selection_count, 20,
-            "channels per cycle of NSQ's scan for timeouts").without_effect(),
+            "channels per cycle of NSQ's scan for timeouts")
+            .superseded("timeouts and deferrals are exact, nothing is scanned"),
     ]
 }
 
@@ -96,7 +105,9 @@ fn limits() -> Vec<Opt<O>> {
         Opt::value("max-msg-size", |o: &mut O| &mut o.max_msg_size, 1024 * 1024,
             "largest message, in bytes"),
         Opt::value("max-req-timeout", |o: &mut O| &mut o.max_req_timeout, secs(60 * 60),
-            "longest delay of REQ and DPUB"),
+            "longest delay of REQ"),
+        Opt::value("max-defer-timeout", |o: &mut O| &mut o.max_defer_timeout, secs(0),
+            "longest delay of DPUB and of /pub?defer=; 0: as -max-req-timeout"),
         Opt::value("max-body-size", |o: &mut O| &mut o.max_body_size, 5 * 1024 * 1024,
             "largest body of one command, in bytes"),
         Opt::value("max-heartbeat-interval", |o: &mut O| &mut o.max_heartbeat_interval, secs(60),
@@ -116,12 +127,29 @@ fn limits() -> Vec<Opt<O>> {
     ]
 }
 
+/// Bounds of what clients can do to it, together: the reasons are in `docs/limits.md`.
+#[rustfmt::skip] // a table: one option, two lines
+fn protection() -> Vec<Opt<O>> {
+    vec![
+        Opt::value("memory-limit", |o: &mut O| &mut o.memory_limit, 0,
+            "memory this process may have, in bytes; 0: what its cgroup or the machine allows"),
+        Opt::value("max-connections", |o: &mut O| &mut o.max_connections, 0,
+            "TCP connections; 0: 90 % of the files this process may have open"),
+        Opt::value("max-accept-rate", |o: &mut O| &mut o.max_accept_rate, 2_000,
+            "TCP connections accepted a second, beyond as many at once; 0: any number"),
+        Opt::value("command-timeout", |o: &mut O| &mut o.command_timeout, secs(60),
+            "how long a command may take to arrive as a whole; 0: for ever"),
+    ]
+}
+
 /// Compression, encryption and authorisation of connections.
 #[rustfmt::skip] // a table: one option, two lines
 fn security() -> Vec<Opt<O>> {
     vec![
         Opt::value("auth-http-address", |o: &mut O| &mut o.auth_http_addresses, vec![],
             "<addr>:<port> or URL of an auth server; may be given several times").key("auth_http_addresses"),
+        Opt::value("auth-http-request-method", |o: &mut O| &mut o.auth_http_request_method, AuthRequestMethod::Get,
+            "how auth servers are asked: get, or post (which keeps secrets out of their access logs)"),
         Opt::value("tls-cert", |o: &mut O| &mut o.tls_cert, text(""),
             "file with the server's certificate"),
         Opt::value("tls-key", |o: &mut O| &mut o.tls_key, text(""),
@@ -143,26 +171,32 @@ fn security() -> Vec<Opt<O>> {
     ]
 }
 
-/// Statistics pushed, and measured on demand.
+/// Statistics pushed, and measured on demand; logs.
 #[rustfmt::skip] // a table: one option, two lines
 fn statistics() -> Vec<Opt<O>> {
     vec![
+        Opt::value("log-level", |o: &mut O| &mut o.log_level, LogLevel::Info,
+            "how much to log: debug, info, warn, error or fatal"),
+        Opt::value("log-prefix", |o: &mut O| &mut o.log_prefix, text("[nsqd] "),
+            "what every log line starts with"),
+        Opt::value("log-format", |o: &mut O| &mut o.log_format, LogFormat::Nsq,
+            "nsq: lines of text as NSQ writes them; json: one JSON object a line"),
         Opt::value("statsd-address", |o: &mut O| &mut o.statsd_address, text(""),
-            "UDP <addr>:<port> of a statsd daemon").without_effect(),
+            "UDP <addr>:<port> of a statsd daemon"),
         Opt::value("statsd-prefix", |o: &mut O| &mut o.statsd_prefix, text("nsq.%s"),
-            "what statsd keys start with; %s is the broadcast address and HTTP port").without_effect(),
+            "what statsd keys start with; %s is the broadcast address and HTTP port"),
         Opt::value("statsd-interval", |o: &mut O| &mut o.statsd_interval, secs(60),
-            "time between two pushes to statsd").without_effect(),
+            "time between two pushes to statsd"),
         Opt::value("statsd-mem-stats", |o: &mut O| &mut o.statsd_mem_stats, true,
-            "push memory statistics too").without_effect(),
+            "push memory statistics too"),
         Opt::value("statsd-udp-packet-size", |o: &mut O| &mut o.statsd_udp_packet_size, 508,
-            "largest statsd packet, in bytes").without_effect(),
+            "largest statsd packet, in bytes"),
         Opt::value("statsd-exclude-ephemeral", |o: &mut O| &mut o.statsd_exclude_ephemeral, false,
-            "leave ephemeral topics and channels out").without_effect(),
+            "leave ephemeral topics and channels out"),
         Opt::value("e2e-processing-latency-percentile", |o: &mut O| &mut o.e2e_percentiles, vec![],
-            "percentiles of the time from publish to FIN, in (0,1]; repeated, or as in 1.0,0.99").key("e2e_processing_latency_percentiles").without_effect(),
+            "percentiles of the time from publish to FIN, in (0,1]; repeated, or as in 1.0,0.99").key("e2e_processing_latency_percentiles"),
         Opt::value("e2e-processing-latency-window-time", |o: &mut O| &mut o.e2e_window_time, secs(10 * 60),
-            "how far back the percentiles look").without_effect(),
+            "how far back the percentiles look"),
     ]
 }
 

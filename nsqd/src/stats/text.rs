@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nsq_daemon::go_duration::format_duration;
 use nsq_daemon::version::version_text;
-use nsq_http_api::stats::{ChannelStats, ClientStats, Memory, Stats, TopicStats};
+use nsq_http_api::stats::{ChannelStats, ClientStats, Latency, Memory, Stats, TopicStats};
 
 use crate::nsqd::Nsqd;
 
@@ -69,12 +69,13 @@ fn put_memory(out: &mut String, memory: &Memory) {
 fn put_topic(out: &mut String, topic: &TopicStats, now: i64) {
     put!(
         out,
-        "\n{}[{:<15}] depth: {:<5} be-depth: {:<5} msgs: {:<8} e2e%: \n",
+        "\n{}[{:<15}] depth: {:<5} be-depth: {:<5} msgs: {:<8} e2e%: {}\n",
         if topic.paused { "*P " } else { "   " },
         topic.topic_name,
         topic.depth,
         topic.backend_depth,
         topic.message_count,
+        latency(&topic.e2e_processing_latency),
     );
     for channel in &topic.channels {
         put_channel(out, channel);
@@ -88,7 +89,7 @@ fn put_channel(out: &mut String, channel: &ChannelStats) {
     put!(
         out,
         "{}[{:<25}] depth: {:<5} be-depth: {:<5} inflt: {:<4} def: {:<4} re-q: {:<5} \
-         timeout: {:<5} msgs: {:<8} e2e%: \n",
+         timeout: {:<5} msgs: {:<8} e2e%: {}\n",
         if channel.paused { "   *P " } else { "      " },
         channel.channel_name,
         channel.depth,
@@ -98,7 +99,22 @@ fn put_channel(out: &mut String, channel: &ChannelStats) {
         channel.requeue_count,
         channel.timeout_count,
         channel.message_count,
+        latency(&channel.e2e_processing_latency),
     );
+}
+
+/// `1.5ms, 800.0us`, a time for each percentile.
+fn latency(latency: &Latency) -> String {
+    let percentiles = latency.percentiles.iter().flatten();
+    let times: Vec<String> = percentiles
+        .map(|percentile| match percentile.value {
+            nanos if nanos > 1e9 => format!("{:.1}s", nanos / 1e9),
+            nanos if nanos > 1e6 => format!("{:.1}ms", nanos / 1e6),
+            nanos if nanos > 1e3 => format!("{:.1}us", nanos / 1e3),
+            nanos => format!("{nanos:.1}ns"),
+        })
+        .collect();
+    times.join(", ")
 }
 
 fn client_line(client: &ClientStats, now: i64) -> String {

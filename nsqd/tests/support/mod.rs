@@ -2,7 +2,9 @@
 
 #![allow(dead_code, unused_imports, clippy::unwrap_used)] // each test uses its part
 
+pub mod auth_server;
 pub mod http;
+pub mod script;
 pub mod upgrade;
 pub mod wire;
 

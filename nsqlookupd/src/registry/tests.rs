@@ -17,6 +17,7 @@ fn peer(port: i32) -> Peer {
         http_port: port + 1,
         tcp_port: port,
         version: "1.3.0".into(),
+        ..PeerInfo::default()
     };
     Peer {
         info,

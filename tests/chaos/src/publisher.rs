@@ -50,7 +50,7 @@ pub fn run(stage: &Stage, seed: u64, publisher: u64) -> Result<()> {
             match trouble {
                 Trouble::Answer(answer) => bail!("a publisher got {answer}"),
                 // It died or its disk did, and the next one will be told.
-                _ if !stage.is_there(generation) => break,
+                _ if !stage.is_there(generation) || stage.phase() >= Phase::Drain => break,
                 Trouble::Refused(answer) if !stage.manners.refusals => {
                     bail!("a publisher was refused: {answer}")
                 }

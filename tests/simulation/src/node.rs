@@ -5,8 +5,7 @@ use std::sync::Arc;
 use nsq_journal::sim::SimDisk;
 use nsq_journal::{JournalError, JournalOptions};
 use nsqd::engine::{
-    DiskBudget, Housekeeping, MemoryBudget, Timers, open_on, run_journal_log, serve,
-    take_checkpoint,
+    Housekeeping, MemoryBudget, Timers, open_on, run_journal_log, serve, take_checkpoint,
 };
 use nsqd::options::{Durability, Options};
 use nsqd::{Clock, Nsqd};
@@ -47,11 +46,9 @@ impl Node {
             ..Options::command("simulated").defaults()
         };
         let housekeeping = Housekeeping {
-            disk: DiskBudget {
-                checkpoint_every: plan.checkpoint_every,
-                journal_kept: 4 * plan.checkpoint_every,
-                ..DiskBudget::of(u64::MAX)
-            },
+            checkpoint_every: plan.checkpoint_every,
+            journal_kept: 4 * plan.checkpoint_every,
+            spill_file: 1 << 20,
             memory: MemoryBudget {
                 soft: plan.memory,
                 hard: 2 * plan.memory,

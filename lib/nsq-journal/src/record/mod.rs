@@ -115,7 +115,8 @@ pub enum Record<'a> {
     CheckpointMark { lsn: Lsn },
 }
 
-/// The bodies of a stored publish record: for each a `u32` length, little-endian, and its bytes.
+/// The bodies of a stored publish record: for each a `u32` length, big-endian as on the wire, and its
+/// bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredBodies<'a> {
     /// Number of bodies.
@@ -133,7 +134,7 @@ impl<'a> StoredBodies<'a> {
         let mut fields = wire::Fields::new(self.area);
         let mut at = self.bodies_at;
         std::iter::from_fn(move || {
-            let len = fields.u32()?;
+            let len = fields.u32_be()?;
             let body = fields.bytes(len as usize)?;
             let offset = at + 4;
             at = offset + len;

@@ -25,14 +25,15 @@ mod code {
     pub const CHECKPOINT_MARK: u8 = 18;
 }
 
-/// Bytes before the bodies of a publish record.
+/// Bytes behind the bodies of a publish record. They come last so that the bodies can be summed before anybody
+/// knows which id the first of them will have, and so before any lock is taken.
 pub(crate) const PUBLISH_FIXED: usize = 4 + 4 + 8 + 8 + 8;
 
 /// Published records are encoded where they are staged.
 pub(crate) const PUBLISH_CODE: u8 = code::PUBLISH;
 pub(crate) const CODE_MAX: u8 = code::CHECKPOINT_MARK;
 
-/// The fields before the bodies of a publish record.
+/// The fields behind the bodies of a publish record.
 pub(crate) fn put_publish_fixed(
     topic: u32,
     count: u32,
@@ -119,6 +120,7 @@ impl<'a> Record<'a> {
                 due,
                 bodies,
             } => {
+                out.extend_from_slice(bodies.area);
                 out.extend_from_slice(&put_publish_fixed(
                     topic,
                     bodies.count,
@@ -126,7 +128,6 @@ impl<'a> Record<'a> {
                     timestamp,
                     due,
                 ));
-                out.extend_from_slice(bodies.area);
             }
             Record::Finish {
                 topic,
@@ -281,12 +282,15 @@ impl<'a> Record<'a> {
 }
 
 fn decode_publish<'a>(from: &mut Fields<'a>, at: u32) -> Option<Record<'a>> {
-    let (topic, count) = (from.u32()?, from.u32()?);
-    let (first_id, timestamp, due) = (from.u64()?, from.i64()?, from.i64()?);
+    let payload = from.rest();
+    let (area, fixed) = payload.split_at_checked(payload.len().checked_sub(PUBLISH_FIXED)?)?;
+    let mut fixed = Fields::new(fixed);
+    let (topic, count) = (fixed.u32()?, fixed.u32()?);
+    let (first_id, timestamp, due) = (fixed.u64()?, fixed.i64()?, fixed.i64()?);
     let bodies = StoredBodies {
         count,
-        area: from.rest(),
-        bodies_at: at + PUBLISH_FIXED as u32,
+        area,
+        bodies_at: at,
     };
     let (mut found, mut used) = (0u32, 0usize);
     for (_, body) in bodies.iter() {

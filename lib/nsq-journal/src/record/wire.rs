@@ -1,4 +1,4 @@
-//! Numbers and strings of a record's payload, little-endian.
+//! Numbers and strings of a record's payload, little-endian but for the lengths of published bodies.
 
 pub(crate) fn put_u8(out: &mut Vec<u8>, value: u8) {
     out.push(value);
@@ -42,6 +42,9 @@ impl<'a> Fields<'a> {
     }
     pub(crate) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
+    }
+    pub(crate) fn u32_be(&mut self) -> Option<u32> {
+        self.array().map(u32::from_be_bytes)
     }
     pub(crate) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)

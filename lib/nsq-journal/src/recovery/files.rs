@@ -285,6 +285,7 @@ fn read_spares(
                 name: name.clone(),
                 file,
                 bytes,
+                warm: false,
             });
         } else {
             disk.remove(&path)

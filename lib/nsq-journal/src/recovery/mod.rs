@@ -126,6 +126,7 @@ pub(crate) fn open(
         syncing: Mutex::new(()),
         checkpoints: Mutex::new(kept),
         waiting: Mutex::default(),
+        unwritten: Mutex::default(),
         work: Condvar::new(),
         chores: Condvar::new(),
         space: Space::default(),
@@ -148,15 +149,17 @@ fn first_segment(
     bytes: u64,
 ) -> Result<Spare, JournalError> {
     const SMALLEST: u64 = 64 << 10;
-    if let Some(spare) = catalog.spares.pop() {
-        return Ok(spare);
-    }
     let mut size = bytes;
     loop {
         catalog.next_spare += 1;
         match space::make_spare(disk, spare_name(catalog.next_spare), size) {
+            // A new file is better than an old one: what is written to it need not be read first.
+            Err(JournalError::DiskFull(_)) if !catalog.spares.is_empty() => {}
             Err(JournalError::DiskFull(_)) if size / 4 >= SMALLEST => size /= 4,
             other => return other,
+        }
+        if let Some(spare) = catalog.spares.pop() {
+            return Ok(spare);
         }
     }
 }

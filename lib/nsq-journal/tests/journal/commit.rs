@@ -199,15 +199,11 @@ fn many_threads_on_a_real_disk_keep_everything() {
                 let mut seen = Vec::new();
                 for _ in 0..100 {
                     let body = [n; 500];
-                    let placed = journal
-                        .publish(
-                            &HEAD,
-                            &Bodies {
-                                buffer: &body,
-                                ranges: &[(0, 500)],
-                            },
-                        )
-                        .unwrap();
+                    let bodies = Bodies {
+                        buffer: &body,
+                        ranges: &[(0, 500)],
+                    };
+                    let placed = journal.publish(&HEAD, &bodies.measure().unwrap()).unwrap();
                     journal.sync_soon(placed.end, Arc::clone(&waiter) as _);
                     woken.recv().unwrap();
                     assert!(journal.durable() >= placed.end);

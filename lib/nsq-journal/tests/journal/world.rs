@@ -79,6 +79,7 @@ pub fn options() -> JournalOptions {
         segment_bytes: 16 << 10,
         chunk_bytes: 1 << 10,
         free_floor: 0,
+        recycle_bytes: 8 * (16 << 10),
         zero_segments: false,
         incarnation: Some(0x1234_5678_9abc_def0),
         threads: false,
@@ -100,20 +101,18 @@ pub const HEAD: PublishHead = PublishHead {
 
 /// Publishes one body and returns where it went and what a replay must bring.
 pub fn publish(journal: &Journal, body: &[u8]) -> Result<(Placed, Seen), JournalError> {
-    let placed = journal.publish(
-        &HEAD,
-        &Bodies {
-            buffer: body,
-            ranges: &[(0, body.len() as u32)],
-        },
-    )?;
+    let bodies = Bodies {
+        buffer: body,
+        ranges: &[(0, body.len() as u32)],
+    };
+    let placed = journal.publish(&HEAD, &bodies.sum()?)?;
     assert_eq!(
         placed.chunk.bytes(placed.bodies_at + 4, body.len() as u32),
         body
     );
     let area = placed
         .chunk
-        .bytes(placed.bodies_at - 32, 36 + body.len() as u32)
+        .bytes(placed.bodies_at, 36 + body.len() as u32)
         .to_vec();
     let seen = (placed.lsn, placed.end, 2, area);
     Ok((placed, seen))

@@ -21,7 +21,7 @@ fn check(code: u8, len: usize, record: Record<'_>) {
     }
 }
 
-const AREA: [u8; 9] = [1, 0, 0, 0, b'x', 0, 0, 0, 0];
+const AREA: [u8; 9] = [0, 0, 0, 1, b'x', 0, 0, 0, 0];
 
 #[test]
 fn records_of_messages_keep_code_and_layout() {
@@ -40,7 +40,7 @@ fn records_of_messages_keep_code_and_layout() {
     let bodies = StoredBodies {
         count: 2,
         area: &AREA,
-        bodies_at: PUBLISH_FIXED as u32,
+        bodies_at: 0,
     };
     let (id, first_id, through_id) = (2, 2, 3);
     let (timestamp, due, attempts) = (3, 4, 5);
@@ -177,7 +177,7 @@ fn records_of_positions_keep_code_and_layout() {
 
 #[test]
 fn bodies_are_found_where_they_lie_in_the_chunk() {
-    let area = [2, 0, 0, 0, b'a', b'b', 1, 0, 0, 0, b'c'];
+    let area = [0, 0, 0, 2, b'a', b'b', 0, 0, 0, 1, b'c'];
     let record = Record::Publish {
         topic: 1,
         first_id: 1,
@@ -195,11 +195,13 @@ fn bodies_are_found_where_they_lie_in_the_chunk() {
         panic!("not a publish record")
     };
     let found: Vec<_> = bodies.iter().collect();
-    assert_eq!(found, [(136, &b"ab"[..]), (142, &b"c"[..])]);
+    assert_eq!(found, [(104, &b"ab"[..]), (110, &b"c"[..])]);
     let mut miscounted = payload.clone();
-    miscounted[4] = 3;
+    let count_at = area.len() + 4;
+    assert_eq!(miscounted[count_at], 2);
+    miscounted[count_at] = 3;
     assert_eq!(Record::decode(2, &miscounted, 100), None);
-    miscounted[4] = 1;
+    miscounted[count_at] = 1;
     assert_eq!(Record::decode(2, &miscounted, 100), None);
 }
 
