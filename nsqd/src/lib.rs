@@ -13,6 +13,7 @@ mod clock;
 mod connection;
 mod host;
 mod http;
+mod input_budget;
 mod journal_log;
 mod limits;
 mod live_topic;
@@ -27,6 +28,7 @@ mod server;
 mod stats;
 mod statsd;
 mod timers;
+mod wake_up;
 
 /// The parts of a node, for simulations that drive them by hand.
 pub mod engine {

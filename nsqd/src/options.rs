@@ -58,7 +58,7 @@ pub struct Options {
     /// Bytes.
     pub max_msg_size: i64,
     pub max_req_timeout: Duration,
-    /// At least 1 ms once checked.
+    /// 0: as `max_req_timeout`.
     pub max_defer_timeout: Duration,
     /// Bytes of one command's body: MPUB, IDENTIFY, AUTH.
     pub max_body_size: i64,
@@ -82,6 +82,10 @@ pub struct Options {
 
     pub auth_http_addresses: Vec<String>,
     pub auth_http_request_method: AuthRequestMethod,
+    /// Empty: everybody may use the HTTP API.
+    pub http_token_file: String,
+    /// Empty: none.
+    pub http_read_only_address: String,
     pub tls_cert: String,
     pub tls_key: String,
     pub tls_client_auth_policy: String,

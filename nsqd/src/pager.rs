@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::checkpoint;
 use crate::client::Client;
 use crate::host::{ChunkRef, Page};
+use crate::input_budget::InputBudget;
 use crate::live_topic::LiveTopic;
 use crate::memory_budget::MemoryBudget;
 use crate::nsqd::Nsqd;
@@ -32,15 +33,16 @@ pub struct Housekeeping {
 }
 
 impl Housekeeping {
-    /// What suits a volume of so many bytes. The more journal is kept, the longer a burst may be that is written
+    /// What suits a volume of so many bytes, and a process that may have this much memory (0: what
+    /// the system allows). The more journal is kept, the longer a burst may be that is written
     /// once instead of twice, and the longer a restart reads.
-    pub fn on_volume(bytes: u64) -> Self {
+    pub fn on_volume(bytes: u64, memory_limit: u64) -> Self {
         let journal_kept = (bytes / 8).min(JOURNAL_KEPT);
         Self {
             checkpoint_every: journal_kept / 4,
             journal_kept,
             spill_file: (bytes / 32).max(SPILL_FILE_MIN),
-            memory: MemoryBudget::of_this_process(),
+            memory: MemoryBudget::of_this_process(memory_limit),
         }
     }
 }
@@ -70,6 +72,7 @@ pub struct Pager {
     tight: AtomicBool,
     stalled: Mutex<Vec<Arc<Client>>>,
     relieved: Notify,
+    pub(crate) inputs: InputBudget,
     housekeeping: Housekeeping,
     /// End of the journal when the last checkpoint was taken.
     last_checkpoint: AtomicU64,
@@ -99,6 +102,7 @@ impl Pager {
             tight: AtomicBool::new(false),
             stalled: Mutex::default(),
             relieved: Notify::new(),
+            inputs: InputBudget::new(housekeeping.memory.input),
             housekeeping,
             last_checkpoint: AtomicU64::new(last_checkpoint),
             full: Mutex::default(),
@@ -129,6 +133,11 @@ impl Pager {
         if live > self.housekeeping.memory.hard && !self.tight.swap(true, Ordering::AcqRel) {
             self.changed.notify_one();
         }
+    }
+
+    /// Publishers wait for memory.
+    pub(crate) fn is_tight(&self) -> bool {
+        self.tight.load(Ordering::Acquire)
     }
 
     /// Whether this publisher has to wait: it is woken when there is memory again.

@@ -25,7 +25,7 @@ use crate::pager::Housekeeping;
 pub fn open(options: Options) -> Result<Arc<Nsqd>, JournalError> {
     let disk = RealDisk::new(Path::new(&options.data_path));
     let volume = disk.volume_bytes()?;
-    let housekeeping = Housekeeping::on_volume(volume);
+    let housekeeping = Housekeeping::on_volume(volume, options.memory_limit);
     let defaults = JournalOptions::default();
     let journal_options = JournalOptions {
         node: options.broadcast_address.clone(),

@@ -23,7 +23,7 @@ fn start(disk: &Arc<SimDisk>, every: u64) -> Arc<Nsqd> {
     let housekeeping = Housekeeping {
         checkpoint_every: every,
         journal_kept: every,
-        ..Housekeeping::on_volume(1 << 30)
+        ..Housekeeping::on_volume(1 << 30, 0)
     };
     let options = Options::command("simulated").defaults();
     let clock = Clock::simulated(1_700_000_000_000_000_000);

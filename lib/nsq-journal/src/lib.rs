@@ -7,6 +7,7 @@ mod checkpoint;
 mod chunk;
 mod commit;
 mod disk;
+mod durations;
 mod error;
 mod journal;
 mod log;
@@ -21,8 +22,9 @@ mod writer;
 mod written;
 
 pub use chunk::{CHUNK_BYTES_MAX, Chunk, ChunkPool, ChunkWriter};
-pub use commit::Waiter;
+pub use commit::{Waiter, WakeAll};
 pub use disk::{DirectoryLock, Disk, DiskFile, RealDisk, lock_directory, sim};
+pub use durations::{BUCKETS, DurationCounts, Durations};
 pub use error::JournalError;
 pub use journal::{Journal, JournalOptions, JournalStats, PublishHead};
 pub use memory::MemoryLog;

@@ -195,7 +195,7 @@ impl Log {
             return Err(self.fail(JournalError::io("sync", DIRECTORY, &error)));
         }
         let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.counters.sync_nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.counters.sync_times.count(nanos, 1);
         self.counters.syncs.fetch_add(1, Ordering::Relaxed);
         self.durable.store(target, Ordering::Release);
         self.pool.prepare();

@@ -205,7 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match published {
             Ok((kept, then)) => {
                 self.client.count_publishes(&topic.name, count);
-                self.outbox.oks(kept, oks);
+                self.outbox.oks(kept, oks, self.last_input);
                 self.commit(&topic, kept, then);
             }
             Err(error) => self.publish_failed(self.run.verb, &error),

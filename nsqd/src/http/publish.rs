@@ -44,6 +44,7 @@ impl Shared {
     async fn publish(&self, params: &Params, buffer: &[u8], ranges: &[(u32, u32)]) -> Result {
         let name = topic_name(params)?;
         let delay = self.delay(params)?;
+        let read = self.nsqd.clock.now();
         self.nsqd.pager.room().await;
         if self.nsqd.is_exiting() {
             return Err(ApiError::new(503, "EXITING"));
@@ -64,6 +65,8 @@ impl Shared {
         pool.prepare();
         nsqd.pager.note_memory(pool.live_bytes());
         nsqd.keep(kept).await.map_err(not_kept)?;
+        let took = u64::try_from(nsqd.clock.now() - read).unwrap_or(0);
+        nsqd.times.publish.count(took, 1);
         Ok(Answer::ok())
     }
 
@@ -72,7 +75,7 @@ impl Shared {
         let Some(text) = params.get("defer") else {
             return Ok(0);
         };
-        let most = self.nsqd.options.longest_defer().as_millis();
+        let most = self.nsqd.options.longest_delay().as_millis();
         let delay = text
             .parse()
             .ok()

@@ -52,6 +52,7 @@ impl Node {
             memory: MemoryBudget {
                 soft: plan.memory,
                 hard: 2 * plan.memory,
+                input: 32 << 20,
             },
         };
         let clock = Clock::simulated(EPOCH + now);
