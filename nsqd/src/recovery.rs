@@ -32,7 +32,7 @@ pub fn open(options: Options) -> Result<Arc<Nsqd>, JournalError> {
         segment_bytes: defaults.segment_bytes.min((volume / 64).max(SEGMENT_MIN)),
         zero_segments: options.durability != Durability::Memory,
         recycle_bytes: housekeeping.journal_kept + housekeeping.checkpoint_every,
-        free_floor: defaults.free_floor.min(volume / 20),
+        free_floor: defaults.free_floor.min(volume / 10),
         ..defaults
     };
     open_on(disk, journal_options, options, Clock::start(), housekeeping)
@@ -50,7 +50,10 @@ pub fn open_on(
     housekeeping: Housekeeping,
 ) -> Result<Arc<Nsqd>, JournalError> {
     let spill_options = SpillOptions {
-        file_bytes: options.max_bytes_per_file as u64, // checked to be positive
+        // The option was checked to be positive.
+        file_bytes: housekeeping
+            .spill_file
+            .min(options.max_bytes_per_file as u64),
     };
     let mut restorer = Restorer::new(&options);
     let journal = Journal::open(disk.clone(), journal_options, &mut restorer)?;

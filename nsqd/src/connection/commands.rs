@@ -223,10 +223,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             "MPUB" => "E_MPUB_FAILED",
             _ => "E_DPUB_FAILED",
         };
-        tracing::error!(
-            "client({}): {verb} failed - {error}",
-            self.client.remote_address
-        );
+        let client = &self.client.remote_address;
+        match error {
+            // Said once for all, by whoever looks after the disk.
+            JournalError::DiskFull(_) => {
+                tracing::debug!("client({client}): {verb} failed - {error}")
+            }
+            _ => tracing::error!("client({client}): {verb} failed - {error}"),
+        }
         self.fail(ProtocolError::fatal(code, format!("{verb} failed {error}")));
     }
 
