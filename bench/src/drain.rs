@@ -47,13 +47,21 @@ impl Consumers {
     /// # Errors
     /// The socket's; messages that do not come, or more than were expected.
     pub fn run(self, expected: u64) -> Result<Moved> {
-        let come = AtomicU64::new(0);
+        self.run_until(&AtomicU64::new(expected), &AtomicU64::new(0))
+    }
+
+    /// [`Consumers::run`] where it becomes known later how many are expected (`u64::MAX` until then), and where
+    /// somebody wants to see how many have `come`.
+    ///
+    /// # Errors
+    /// As [`Consumers::run`].
+    pub fn run_until(self, expected: &AtomicU64, come: &AtomicU64) -> Result<Moved> {
         let start = Barrier::new(self.connections.len());
         let all = std::thread::scope(|scope| {
             let connections = self.connections.into_iter();
             let threads: Vec<_> = connections
                 .map(|connection| {
-                    let (come, start) = (&come, &start);
+                    let start = &start;
                     scope.spawn(move || consume(connection, expected, come, start))
                 })
                 .collect();
@@ -63,6 +71,7 @@ impl Consumers {
             });
             Ok::<_, anyhow::Error>(Moved::together(parts.collect::<Result<Vec<_>>>()?))
         })?;
+        let expected = expected.load(Ordering::Relaxed);
         if all.messages != expected {
             bail!("{} messages came, {expected} were published", all.messages);
         }
@@ -72,7 +81,7 @@ impl Consumers {
 
 fn consume(
     mut connection: Connection,
-    expected: u64,
+    expected: &AtomicU64,
     come: &AtomicU64,
     start: &Barrier,
 ) -> Result<Moved> {
@@ -88,6 +97,7 @@ fn consume(
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let total = come.load(Ordering::Relaxed);
+                let expected = expected.load(Ordering::Relaxed);
                 if total >= expected && !closing {
                     // Answered behind all FINs.
                     connection.send(b"CLS\n")?;

@@ -1,9 +1,10 @@
-//! Our nsqd and the Go nsqd, side by side in one run, with the same client.
+//! Our nsqd and others, side by side in one run, with the same load.
 //!
-//! Both start on empty directories and live for the whole run, bound like the load to the same two
+//! All start on empty directories and live for the whole run, bound like the load to the same two
 //! cores. In each round they take turns at each row, so that neighbours in time can be compared: on
 //! shared machines absolute figures move by a factor of two, ratios much less. Whatever is published
-//! is consumed again and its numbers are added up; a message lost, repeated or changed ends the run.
+//! is consumed again, or counted where it is held, and its numbers are added up; a message lost,
+//! repeated or changed ends the run.
 //!
 //! Publishing is measured on a topic without channels, which spares the Go nsqd a copy of each
 //! message; draining, on a channel that was there before its messages, for the same reason.
@@ -16,6 +17,8 @@ mod meter;
 mod publish;
 mod report;
 mod rounds;
+mod server;
+mod speaker;
 mod statistics;
 mod table;
 
@@ -24,41 +27,53 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
-use contest::{MESSAGE_BYTES, PAIRINGS, Pairing};
+use contest::{CONTESTS, Contest, MESSAGE_BYTES, Row};
 use machine::Machine;
 use report::Report;
 use rounds::{Entrant, Scale};
+use server::Programs;
 
 const FULL: Scale = Scale {
     rounds: 8,
     publish: Duration::from_millis(300),
     drain: Duration::from_millis(700),
     latency: Duration::from_millis(1000),
+    flood: Duration::from_millis(2000),
 };
 const QUICK: Scale = Scale {
     rounds: 2,
     publish: Duration::from_millis(150),
     drain: Duration::from_millis(200),
     latency: Duration::from_millis(500),
+    flood: Duration::from_millis(500),
 };
 
 #[derive(Parser)]
-#[command(about = "our nsqd and the Go nsqd, side by side")]
+#[command(about = "our nsqd and others, side by side", after_help = contests())]
 struct Options {
+    /// what is measured
+    #[arg(default_value = "speed")]
+    contest: String,
     /// our nsqd
     #[arg(long)]
     nsqd: PathBuf,
     /// the Go nsqd
     #[arg(long)]
     go_nsqd: PathBuf,
+    /// NATS, for `durable`
+    #[arg(long)]
+    nats_server: Option<PathBuf>,
+    /// Redis, for `durable`
+    #[arg(long)]
+    redis_server: Option<PathBuf>,
     /// a first impression, in less than half a minute
     #[arg(long)]
     quick: bool,
-    /// durability levels of ours: memory, write, fsync
-    #[arg(long, value_delimiter = ',', default_value = "memory", value_parser = ["memory", "write", "fsync"])]
-    levels: Vec<String>,
+    /// these rows only, by their keys
+    #[arg(long, value_delimiter = ',', value_name = "KEY")]
+    rows: Vec<String>,
     /// rounds that count
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
@@ -70,27 +85,52 @@ struct Options {
     markdown: bool,
 }
 
+fn contests() -> String {
+    let one = |contest: &Contest| {
+        let keys: Vec<&str> = contest.rows.iter().map(|row| row.key).collect();
+        format!(
+            "  {:8} {}\n           rows: {}\n",
+            contest.key,
+            contest.about,
+            keys.join(", ")
+        )
+    };
+    format!(
+        "What is measured:\n{}",
+        CONTESTS.iter().map(one).collect::<String>()
+    )
+}
+
 fn main() -> Result<()> {
     let options = Options::parse();
     let mut scale = if options.quick { QUICK } else { FULL };
     if let Some(rounds) = options.rounds {
         scale.rounds = rounds as usize;
     }
-    let asked = |pairing: &&Pairing| options.levels.iter().any(|level| level == pairing.level);
-    let pairings: Vec<&'static Pairing> = PAIRINGS.iter().filter(asked).collect();
+    let Some(contest) = Contest::find(&options.contest) else {
+        bail!("there is no contest {:?}\n{}", options.contest, contests());
+    };
+    let rows = rows(contest, &options.rows)?;
+    let programs = Programs {
+        ours: options.nsqd,
+        go: options.go_nsqd,
+        nats: options.nats_server,
+        redis: options.redis_server,
+    };
     let machine = Machine::bind()?;
     let mut entrants = Vec::new();
-    for pairing in &pairings {
-        entrants.push(Entrant::start(&pairing.theirs, &options.go_nsqd)?);
-        entrants.push(Entrant::start(&pairing.ours, &options.nsqd)?);
+    for contestant in contest.contestants {
+        entrants.push(Entrant::start(contestant, &programs)?);
     }
-    let samples = rounds::run(&mut entrants, scale, progress)?;
+    let samples = rounds::run(&mut entrants, &rows, scale, progress)?;
     progress("");
     let report = Report {
         machine,
+        contest: contest.key,
+        judged: contest.contestants.last().map_or("", |judged| judged.name),
         rounds: scale.rounds,
         message_bytes: MESSAGE_BYTES,
-        lines: report::lines(&pairings, &samples),
+        lines: report::lines(contest, &rows, &samples),
     };
     if let Some(file) = &options.json {
         let text = serde_json::to_string_pretty(&report)?;
@@ -98,6 +138,17 @@ fn main() -> Result<()> {
     }
     print!("{}", table::render(&report, options.markdown));
     Ok(())
+}
+
+/// The rows asked for, or all.
+fn rows(contest: &'static Contest, keys: &[String]) -> Result<Vec<&'static Row>> {
+    for key in keys {
+        if !contest.rows.iter().any(|row| row.key == key) {
+            bail!("{} has no row {key:?}\n{}", contest.key, contests());
+        }
+    }
+    let asked = |row: &&Row| keys.is_empty() || keys.iter().any(|key| key == row.key);
+    Ok(contest.rows.iter().filter(asked).collect())
 }
 
 /// Shows on a terminal what is being done.

@@ -190,9 +190,10 @@ mod tests {
     fn a_busy_thread_is_seen() {
         let meter = Meter::start(std::process::id()).unwrap();
         let mut sum = 0u64;
+        // Ends when the meter has seen it.
         while meter.stop().unwrap().cpu_nanos < 1_000_000 {
             sum = sum.wrapping_add(std::hint::black_box(1));
         }
-        assert!(sum > 0);
+        std::hint::black_box(sum);
     }
 }

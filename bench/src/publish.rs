@@ -1,14 +1,21 @@
-//! Publishers: a blocking thread for each connection.
+//! Publishers: a blocking thread for each connection, up to a point.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use nsq_rig::{Connection, Frame, push_mpub, push_pub};
+use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::contest::{MESSAGE_BYTES, Pattern};
+use crate::server::Running;
+use crate::speaker::{Commands, Speaker};
+
+/// Threads of the load: more connections than these share them, so that the load does not use up what is measured.
+const THREADS: usize = 8;
+const SILENCE: Timespec = Timespec {
+    tv_sec: 60,
+    tv_nsec: 0,
+};
 
 /// Publishing ends when either is reached.
 #[derive(Debug, Clone, Copy)]
@@ -43,17 +50,17 @@ impl Moved {
 }
 
 pub struct Publishers {
-    connections: Vec<Connection>,
+    speakers: Vec<Speaker>,
 }
 
 impl Publishers {
     /// # Errors
     /// When the server cannot be reached.
-    pub fn connect(address: SocketAddr, count: usize) -> Result<Self> {
-        let connections = (0..count).map(|_| Connection::open(address));
-        let connections = connections.collect::<io::Result<_>>();
+    pub fn connect(server: &Running, count: usize) -> Result<Self> {
+        let speakers = (0..count as u64).map(|number| server.speaker(number));
+        let speakers = speakers.collect::<Result<_>>();
         Ok(Self {
-            connections: connections.context("connecting publishers")?,
+            speakers: speakers.context("connecting publishers")?,
         })
     }
 
@@ -63,19 +70,30 @@ impl Publishers {
     /// # Errors
     /// The socket's, or an answer that is not OK.
     pub fn run(self, topic: &str, pattern: Pattern, until: Until) -> Result<Moved> {
+        let connections = self.speakers.len();
         let share = Until {
             time: until.time,
-            messages: until.messages.div_ceil(self.connections.len() as u64),
+            messages: until.messages.div_ceil(connections as u64),
         };
-        let start = Barrier::new(self.connections.len());
+        let mut hands: Vec<Vec<Hand>> = Vec::new();
+        hands.resize_with(connections.min(THREADS), Vec::new);
+        for (at, speaker) in self.speakers.into_iter().enumerate() {
+            let number = at as u64;
+            let (commands, pattern) = speaker.commands(topic, pattern, number, number << 40);
+            let thread = at % hands.len();
+            hands[thread].push(Hand {
+                speaker,
+                commands,
+                window: pattern.window,
+                outstanding: 0,
+            });
+        }
+        let start = Barrier::new(hands.len());
         std::thread::scope(|scope| {
-            let numbered = self.connections.into_iter().zip(0u64..);
-            let threads: Vec<_> = numbered
-                .map(|(connection, number)| {
-                    let commands = Commands::new(topic, pattern, number << 40);
-                    let start = &start;
-                    scope.spawn(move || publish(connection, commands, pattern.window, share, start))
-                })
+            let start = &start;
+            let threads: Vec<_> = hands
+                .into_iter()
+                .map(|hands| scope.spawn(move || publish(hands, share, start)))
                 .collect();
             let parts = threads.into_iter().map(|thread| match thread.join() {
                 Ok(moved) => moved,
@@ -86,92 +104,68 @@ impl Publishers {
     }
 }
 
-fn publish(
-    mut connection: Connection,
-    mut commands: Commands,
+/// A connection at work.
+struct Hand {
+    speaker: Speaker,
+    commands: Commands,
     window: usize,
-    until: Until,
-    start: &Barrier,
-) -> Result<Moved> {
+    outstanding: usize,
+}
+
+impl Hand {
+    /// Sends what may be sent.
+    fn send(&mut self, until: Until, started: Instant) -> Result<()> {
+        let left = until.messages.saturating_sub(self.commands.taken);
+        let left = left.div_ceil(self.commands.batch());
+        let room = (self.window - self.outstanding).min(left as usize);
+        if room > 0 && started.elapsed() < until.time {
+            self.speaker.send(self.commands.take(room))?;
+            self.outstanding += room;
+        }
+        Ok(())
+    }
+}
+
+/// Publishes on a few connections until all have reached the limits and have their last OK.
+fn publish(mut hands: Vec<Hand>, until: Until, start: &Barrier) -> Result<Moved> {
     start.wait();
     let started = Instant::now();
-    let mut outstanding = 0;
-    loop {
-        let left = (until.messages.saturating_sub(commands.taken)).div_ceil(commands.batch());
-        let room = (window - outstanding).min(left as usize);
-        if room > 0 && started.elapsed() < until.time {
-            connection.send(commands.take(room))?;
-            outstanding += room;
-        }
-        if outstanding == 0 {
-            break;
-        }
-        connection.fill()?;
-        while let Some(frame) = connection.next_frame()? {
-            match frame {
-                Frame::Response(b"OK") => outstanding -= 1,
-                other => bail!("instead of OK: {other:?}"),
-            }
+    for hand in &mut hands {
+        hand.send(until, started)?;
+    }
+    while hands.iter().any(|hand| hand.outstanding > 0) {
+        for at in answered(&hands)? {
+            let hand = &mut hands[at];
+            hand.outstanding -= hand.speaker.acknowledged()?;
+            hand.send(until, started)?;
         }
     }
-    Ok(Moved {
-        messages: commands.taken,
-        numbers: commands.sum,
-        elapsed: started.elapsed(),
-    })
+    let elapsed = started.elapsed();
+    Ok(Moved::together(hands.iter().map(|hand| Moved {
+        messages: hand.commands.taken,
+        numbers: hand.commands.sum,
+        elapsed,
+    })))
 }
 
-/// Commands made once, in which only the messages' numbers change.
-struct Commands {
-    bytes: Vec<u8>,
-    /// Bytes of one command.
-    command: usize,
-    /// Where the numbers stand in a command.
-    numbers_at: Vec<usize>,
-    next: u64,
-    taken: u64,
-    sum: u64,
-}
-
-impl Commands {
-    fn new(topic: &str, pattern: Pattern, first: u64) -> Self {
-        let body = [b'x'; MESSAGE_BYTES];
-        let mut command = Vec::new();
-        match pattern.batch {
-            1 => push_pub(&mut command, topic, &body),
-            batch => push_mpub(&mut command, topic, std::iter::repeat_n(&body[..], batch)),
-        }
-        // The bodies end the command, each behind its 4-byte size.
-        let stride = MESSAGE_BYTES + 4;
-        let bodies = command.len() - pattern.batch * stride + 4;
-        let numbers_at = (0..pattern.batch).map(|at| bodies + at * stride);
-        Self {
-            bytes: command.repeat(pattern.window),
-            command: command.len(),
-            numbers_at: numbers_at.collect(),
-            next: first,
-            taken: 0,
-            sum: 0,
-        }
+/// Those that can be read from, waited for if there is a choice; one alone waits when it is read from.
+fn answered(hands: &[Hand]) -> Result<Vec<usize>> {
+    if hands.len() == 1 {
+        return Ok(vec![0]);
     }
-
-    fn batch(&self) -> u64 {
-        self.numbers_at.len() as u64
+    let waiting: Vec<usize> = (0..hands.len())
+        .filter(|&at| hands[at].outstanding > 0)
+        .collect();
+    let mut polled: Vec<PollFd<'_>> = waiting
+        .iter()
+        .map(|&at| PollFd::new(hands[at].speaker.stream(), PollFlags::IN))
+        .collect();
+    if rustix::event::poll(&mut polled, Some(&SILENCE))? == 0 {
+        bail!("no answer for a minute");
     }
-
-    /// The next `count` commands, at most the window's.
-    fn take(&mut self, count: usize) -> &[u8] {
-        let bytes = &mut self.bytes[..count * self.command];
-        for command in bytes.chunks_exact_mut(self.command) {
-            for &at in &self.numbers_at {
-                command[at..at + 8].copy_from_slice(&self.next.to_le_bytes());
-                self.sum = self.sum.wrapping_add(self.next);
-                self.next += 1;
-            }
-        }
-        self.taken += count as u64 * self.numbers_at.len() as u64;
-        bytes
-    }
+    let ready = waiting.iter().zip(&polled);
+    let ready = ready.filter(|(_, polled)| !polled.revents().is_empty());
+    Ok(ready.map(|(&at, _)| at).collect())
 }
 
 /// The number in a body.
@@ -183,26 +177,6 @@ pub fn number(body: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_message_has_its_number() {
-        let pattern = Pattern {
-            batch: 3,
-            window: 2,
-        };
-        let mut commands = Commands::new("t", pattern, 500);
-        let first = commands.take(2).to_vec();
-        assert!(first.starts_with(b"MPUB t\n"));
-        let second = commands.take(1).to_vec();
-        let numbers: Vec<u64> = [first, second]
-            .concat()
-            .windows(4 + MESSAGE_BYTES)
-            .filter(|window| window.starts_with(&(MESSAGE_BYTES as u32).to_be_bytes()))
-            .filter_map(|window| number(&window[4..]))
-            .collect();
-        assert_eq!(numbers, (500..509).collect::<Vec<_>>());
-        assert_eq!((commands.taken, commands.sum), (9, (500..509).sum()));
-    }
 
     #[test]
     fn parts_add_up_and_the_last_one_ends_it() {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::contest::{Contestant, Pairing, ROWS, Row, Target};
+use crate::contest::{Contest, Contestant, Row, Target};
 use crate::machine::Machine;
 use crate::rounds::{Sample, Samples};
 use crate::statistics::Spread;
@@ -10,6 +10,9 @@ use crate::statistics::Spread;
 #[derive(Debug, Serialize)]
 pub struct Report {
     pub machine: Machine,
+    pub contest: &'static str,
+    /// The server that the others are compared with.
+    pub judged: &'static str,
     pub rounds: usize,
     pub message_bytes: usize,
     pub lines: Vec<Line>,
@@ -20,6 +23,7 @@ pub struct Report {
 pub struct Line {
     pub row: &'static str,
     pub name: &'static str,
+    pub connections: usize,
     pub server: &'static Contestant,
     /// Of all rounds.
     pub messages: u64,
@@ -32,8 +36,10 @@ pub struct Line {
     pub system_micros: f64,
     pub interrupts_per_second: Spread,
     pub latency: Option<Latency>,
-    /// Only ours.
-    pub against: Option<Against>,
+    /// Of the published messages, the share that was received meanwhile.
+    pub received: Option<Spread>,
+    /// The judged server beside this one.
+    pub judged: Option<Against>,
 }
 
 #[derive(Debug, Serialize)]
@@ -42,13 +48,12 @@ pub struct Latency {
     pub p99_ms: Spread,
 }
 
-/// Ours over Go's, round by round.
+/// The judged server over this one, round by round.
 #[derive(Debug, Serialize)]
 pub struct Against {
-    pub server: &'static str,
     pub rate: Spread,
     pub cpu: Spread,
-    /// What ours was to reach in this row at level `memory`, and whether it did.
+    /// What the judged one was to reach here, and whether it did.
     pub target: Option<Met>,
 }
 
@@ -58,19 +63,25 @@ pub struct Met {
     pub met: bool,
 }
 
-/// One line for each row and server; `samples` holds theirs and ours of each pairing in turn.
-pub fn lines(pairings: &[&'static Pairing], samples: &Samples) -> Vec<Line> {
+/// One line for each row and server; `samples` holds those of the contestants in turn, the judged one's last.
+pub fn lines(contest: &Contest, rows: &[&'static Row], samples: &Samples) -> Vec<Line> {
     let mut lines = Vec::new();
-    for (row, samples) in ROWS.iter().zip(samples) {
-        for (pairing, both) in pairings.iter().zip(samples.chunks_exact(2)) {
-            let theirs = line(row, &pairing.theirs, &both[0]);
-            let ours = line(row, &pairing.ours, &both[1]);
-            let mut ours = ours;
-            if let Some(ours) = &mut ours {
-                ours.against = against(row, pairing, both, ours.latency.as_ref());
+    for (row, samples) in rows.iter().zip(samples) {
+        let Some((judged, others)) = samples.split_last() else {
+            continue;
+        };
+        let judged_line = contest
+            .contestants
+            .last()
+            .and_then(|server| line(row, server, judged));
+        for (server, samples) in contest.contestants.iter().zip(others) {
+            let mut line = line(row, server, samples);
+            if let (Some(line), Some(judged_line)) = (&mut line, &judged_line) {
+                line.judged = against(row, server, samples, judged, judged_line);
             }
-            lines.extend(theirs.into_iter().chain(ours));
+            lines.extend(line);
         }
+        lines.extend(judged_line);
     }
     lines
 }
@@ -88,6 +99,7 @@ fn line(row: &Row, server: &'static Contestant, samples: &[Sample]) -> Option<Li
     Some(Line {
         row: row.key,
         name: row.name,
+        connections: row.connections,
         server,
         messages: samples.iter().map(|sample| sample.messages).sum(),
         rate: spread(Sample::rate)?,
@@ -98,36 +110,48 @@ fn line(row: &Row, server: &'static Contestant, samples: &[Sample]) -> Option<Li
         latency: p50_ms
             .zip(p99_ms)
             .map(|(p50_ms, p99_ms)| Latency { p50_ms, p99_ms }),
-        against: None,
+        received: Spread::of(samples.iter().filter_map(Sample::received_share)),
+        judged: None,
     })
 }
 
 fn against(
     row: &Row,
-    pairing: &Pairing,
-    both: &[Vec<Sample>],
-    latency: Option<&Latency>,
+    server: &Contestant,
+    samples: &[Sample],
+    judged: &[Sample],
+    judged_line: &Line,
 ) -> Option<Against> {
-    let values = |at: usize, of: fn(&Sample) -> f64| both[at].iter().map(of).collect::<Vec<_>>();
-    let ratios = |of| Spread::of_ratios(&values(1, of), &values(0, of));
+    let values = |of: fn(&Sample) -> f64, samples: &[Sample]| -> Vec<f64> {
+        samples.iter().map(of).collect()
+    };
+    let ratios = |of| Spread::of_ratios(&values(of, judged), &values(of, samples));
     let (rate, cpu) = (ratios(Sample::rate)?, ratios(Sample::cpu_micros)?);
-    let p50_ms = latency.map(|latency| latency.p50_ms.median);
-    let met = judge(row.target, rate.median, cpu.median, p50_ms);
+    let target = row
+        .targets
+        .iter()
+        .find(|target| target.against == server.name);
+    let p50_ms = judged_line
+        .latency
+        .as_ref()
+        .map(|latency| latency.p50_ms.median);
+    let received = judged_line.received.map(|received| received.median);
     Some(Against {
-        server: pairing.theirs.name,
         rate,
         cpu,
-        target: (pairing.level == "memory").then_some(met),
+        target: target.map(|target| judge(target, rate.median, cpu.median, p50_ms, received)),
     })
 }
 
-fn judge(target: Target, rate: f64, cpu: f64, p50_ms: Option<f64>) -> Met {
-    let (target, met) = match target {
-        Target::Fast => ("3x rate, 0.25x CPU", rate >= 3.0 && cpu <= 0.25),
-        Target::NotBehind => ("1x CPU", cpu <= 1.0),
-        Target::Prompt => ("p50 0.2 ms", p50_ms.is_some_and(|p50_ms| p50_ms <= 0.2)),
-    };
-    Met { target, met }
+fn judge(target: &Target, rate: f64, cpu: f64, p50_ms: Option<f64>, received: Option<f64>) -> Met {
+    let met = rate >= target.rate
+        && cpu <= target.cpu
+        && p50_ms.is_none_or(|p50_ms| p50_ms <= target.p50_ms)
+        && received.is_none_or(|received| received >= target.received);
+    Met {
+        target: target.says,
+        met,
+    }
 }
 
 #[cfg(test)]
@@ -135,7 +159,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::contest::PAIRINGS;
     use crate::meter::Used;
 
     fn sample(messages: u64, cpu_nanos: u64) -> Sample {
@@ -149,35 +172,48 @@ mod tests {
                 interrupts: 50,
                 elapsed: Duration::from_millis(500),
             },
-            latency: Some((150_000, 900_000)),
+            latency: None,
+            received: Some(messages / 2),
         }
     }
 
     #[test]
     fn figures_and_ratios_come_from_the_samples() {
+        let contest = Contest::find("speed").unwrap();
+        let rows = [&contest.rows[2]];
         let theirs = vec![sample(1000, 4_000_000), sample(2000, 8_000_000)];
         let ours = vec![sample(4000, 4_000_000), sample(8000, 8_000_000)];
-        let samples = vec![vec![theirs, ours]; ROWS.len()];
-        let lines = lines(&[&PAIRINGS[0]], &samples);
-        assert_eq!(lines.len(), 2 * ROWS.len());
-        let (theirs, ours) = (&lines[0], &lines[1]);
+        let lines = lines(contest, &rows, &vec![vec![theirs, ours]]);
+        let [theirs, ours] = &lines[..] else {
+            panic!("{lines:?}")
+        };
         assert_eq!((theirs.rate.median, theirs.messages), (3000.0, 3000));
         assert_eq!(theirs.cpu_micros.median, 4.0);
         assert_eq!((theirs.user_micros, theirs.system_micros), (3.0, 1.0));
         assert_eq!(theirs.interrupts_per_second.median, 100.0);
-        assert!(theirs.against.is_none());
-        let against = ours.against.as_ref().unwrap();
-        assert_eq!((against.rate.median, against.cpu.median), (4.0, 0.25));
-        assert!(against.target.unwrap().met);
+        assert_eq!(theirs.received.unwrap().median, 0.5);
+        assert!(ours.judged.is_none());
+        let judged = theirs.judged.as_ref().unwrap();
+        assert_eq!((judged.rate.median, judged.cpu.median), (4.0, 0.25));
+        assert!(judged.target.unwrap().met);
     }
 
     #[test]
     fn targets_can_be_missed() {
-        assert!(judge(Target::Fast, 3.0, 0.25, None).met);
-        assert!(!judge(Target::Fast, 2.9, 0.25, None).met);
-        assert!(!judge(Target::Fast, 3.0, 0.26, None).met);
-        assert!(!judge(Target::NotBehind, 9.0, 1.01, None).met);
-        assert!(judge(Target::Prompt, 0.1, 9.0, Some(0.2)).met);
-        assert!(!judge(Target::Prompt, 0.1, 9.0, Some(0.21)).met);
+        let target = Target {
+            against: "",
+            says: "all",
+            rate: 3.0,
+            cpu: 0.25,
+            p50_ms: 0.2,
+            received: 0.9,
+        };
+        let met = |rate, cpu, p50, received| judge(&target, rate, cpu, p50, received).met;
+        assert!(met(3.0, 0.25, None, None));
+        assert!(met(3.0, 0.25, Some(0.2), Some(0.9)));
+        assert!(!met(2.9, 0.25, None, None));
+        assert!(!met(3.0, 0.26, None, None));
+        assert!(!met(3.0, 0.25, Some(0.21), None));
+        assert!(!met(3.0, 0.25, None, Some(0.89)));
     }
 }

@@ -13,9 +13,6 @@ const HEAD: &[&str] = &[
     "user",
     "system",
     "IPI k/s",
-    "rate x Go",
-    "CPU x Go",
-    "target",
 ];
 
 /// The report as text.
@@ -25,14 +22,23 @@ pub fn render(report: &Report, markdown: bool) -> String {
         true => presets::ASCII_MARKDOWN,
         false => presets::NOTHING,
     });
-    table.set_header(HEAD);
+    let judged = report.judged;
+    let more = [
+        format!("rate of {judged}"),
+        format!("CPU of {judged}"),
+        "target".to_owned(),
+    ];
+    table.set_header(HEAD.iter().map(|&head| head.to_owned()).chain(more));
     for column in table.column_iter_mut().skip(2).take(7) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     let mut before = "";
     for line in &report.lines {
-        let name = if line.name == before { "" } else { line.name };
-        before = line.name;
+        let name = match line.row == before {
+            true => String::new(),
+            false => title(line),
+        };
+        before = line.row;
         table.add_row(cells(name, line));
     }
     let text = match markdown {
@@ -42,16 +48,26 @@ pub fn render(report: &Report, markdown: bool) -> String {
     format!("{text}\n\n{}\n", notes(report))
 }
 
-fn cells(name: &str, line: &Line) -> Vec<String> {
-    let rate = match &line.latency {
-        None => figure(line.rate.median / 1000.0),
-        Some(latency) => format!(
+fn title(line: &Line) -> String {
+    match line.connections {
+        1 if line.latency.is_some() => line.name.to_owned(),
+        1 => format!("{}, 1 connection", line.name),
+        count => format!("{}, {count} connections", line.name),
+    }
+}
+
+fn cells(name: String, line: &Line) -> Vec<String> {
+    let rate = figure(line.rate.median / 1000.0);
+    let rate = match (&line.latency, &line.received) {
+        (Some(latency), _) => format!(
             "p50 {:.2} ms, p99 {:.2} ms",
             latency.p50_ms.median, latency.p99_ms.median
         ),
+        (None, Some(received)) => format!("{rate}, {:.0} % received", 100.0 * received.median),
+        (None, None) => rate,
     };
     let mut cells = vec![
-        name.to_owned(),
+        name,
         line.server.name.to_owned(),
         rate,
         figure(line.cpu_micros.median),
@@ -59,7 +75,7 @@ fn cells(name: &str, line: &Line) -> Vec<String> {
         figure(line.system_micros),
         figure(line.interrupts_per_second.median / 1000.0),
     ];
-    cells.extend(match &line.against {
+    cells.extend(match &line.judged {
         None => ["", "", ""].map(str::to_owned),
         Some(against) => ratios(line, against),
     });
@@ -69,7 +85,7 @@ fn cells(name: &str, line: &Line) -> Vec<String> {
 fn ratios(line: &Line, against: &Against) -> [String; 3] {
     let shown = |ratio: &Spread| {
         let [median, min, max] = [ratio.median, ratio.min, ratio.max].map(figure);
-        format!("{median} ({min}-{max})")
+        format!("{median}x ({min}-{max})")
     };
     let rate = match line.latency {
         None => shown(&against.rate),
@@ -86,11 +102,12 @@ fn ratios(line: &Line, against: &Against) -> [String; 3] {
 fn notes(report: &Report) -> String {
     format!(
         "{}. {}-byte messages; servers and load share the cores. Medians of {} interleaved rounds \
-         (ratios: smallest-largest of a round). CPU: of the server. IPI: rescheduling and \
-         function-call interrupts of the machine.",
+         (smallest-largest of a round). CPU: of the server. IPI: rescheduling and function-call \
+         interrupts of the machine. The last columns: what {} does, as a multiple of the line's server.",
         report.machine.line(),
         report.message_bytes,
         report.rounds,
+        report.judged,
     )
 }
 

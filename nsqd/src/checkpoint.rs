@@ -39,7 +39,7 @@ pub fn take(nsqd: &Arc<Nsqd>, last: bool) -> Result<(), JournalError> {
     for topic in nsqd.topics() {
         let memory = topic.level() == Durability::Memory;
         if last && memory {
-            nsqd.page_out(&topic, |queue| queue.next_page_out_of(|_| true))?;
+            nsqd.page_out_all(&topic)?;
         }
         let imaged = topic.change_now(nsqd, |queue, _| {
             if queue.ephemeral {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures::task::AtomicWaker;
 use nsq_journal::Waiter;
@@ -23,6 +23,7 @@ pub struct Client {
     /// Messages published per topic.
     pub publishes: Mutex<BTreeMap<String, u64>>,
     pub subscribed: AtomicBool,
+    waits: [AtomicUsize; 3],
     woken: AtomicBool,
     hung_up: AtomicBool,
     task: AtomicWaker,
@@ -46,6 +47,17 @@ pub struct Identity {
     pub auth_identity_url: String,
 }
 
+/// What a connection waits for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// That the client takes these.
+    pub output_bytes: usize,
+    /// That the journal keeps what these acknowledge.
+    pub answers: usize,
+    /// The rest of a command of which these are there.
+    pub input_bytes: usize,
+}
+
 impl Client {
     pub fn new(id: u64, remote_address: String, connected_at: i64) -> Arc<Self> {
         let host = remote_address.rsplit_once(':').map_or("", |(host, _)| host);
@@ -61,6 +73,7 @@ impl Client {
             connected_at,
             publishes: Mutex::new(BTreeMap::new()),
             subscribed: AtomicBool::new(false),
+            waits: Default::default(),
             woken: AtomicBool::new(false),
             hung_up: AtomicBool::new(false),
             task: AtomicWaker::new(),
@@ -72,6 +85,23 @@ impl Client {
     pub fn wake(&self) {
         if !self.woken.swap(true, Ordering::AcqRel) {
             self.task.wake();
+        }
+    }
+
+    /// Notes what the connection waits for, for people who look.
+    pub fn note_waits(&self, waits: Waits) {
+        let all = [waits.output_bytes, waits.answers, waits.input_bytes];
+        for (noted, now) in self.waits.iter().zip(all) {
+            noted.store(now, Ordering::Relaxed);
+        }
+    }
+
+    pub fn waits(&self) -> Waits {
+        let [output_bytes, answers, input_bytes] = &self.waits;
+        Waits {
+            output_bytes: output_bytes.load(Ordering::Relaxed),
+            answers: answers.load(Ordering::Relaxed),
+            input_bytes: input_bytes.load(Ordering::Relaxed),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod body;
 mod config;
+mod debug;
 mod names;
 mod pair;
 mod publish;
@@ -75,8 +76,24 @@ pub(crate) fn routes() -> Api<Arc<Shared>> {
         .post("/channel/empty", names::empty_channel)
         .post("/channel/pause", names::pause_channel)
         .post("/channel/unpause", names::unpause_channel)
+        .get("/livez", status::livez)
+        .get("/readyz", status::readyz)
+        .get("/debug/cpu", debug::cpu)
+        .get("/debug/memory", debug::memory)
+        .get("/debug/tasks", debug::tasks)
         .get("/config/{option}", config::get)
         .put("/config/{option}", config::put)
+}
+
+/// What probes and monitoring ask, and nothing that changes anything.
+pub(crate) fn read_only_routes() -> Api<Arc<Shared>> {
+    Api::new()
+        .get("/ping", status::ping)
+        .get("/livez", status::livez)
+        .get("/readyz", status::readyz)
+        .get("/info", status::info)
+        .get("/stats", status::stats)
+        .get("/metrics", status::metrics)
 }
 
 /// Plain HTTP where TLS is required: every request is told where HTTPS is, in NSQ's very bytes.

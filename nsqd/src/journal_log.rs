@@ -48,7 +48,11 @@ pub fn log_all(nsqd: &Arc<Nsqd>) {
     for topic in nsqd.take_unlogged() {
         topic.listed.store(false, Ordering::Release);
         if let Err(error) = log_topic(nsqd, &topic) {
-            tracing::error!("TOPIC({}): cannot journal finishes - {error}", topic.name);
+            match error {
+                // Said once for all, by the pager.
+                JournalError::DiskFull(_) => tracing::debug!("TOPIC({}): {error}", topic.name),
+                _ => tracing::error!("TOPIC({}): cannot journal finishes - {error}", topic.name),
+            }
             topic.change_now(nsqd, |_, _| ()); // lists it again
         }
     }

@@ -13,7 +13,9 @@ mod clock;
 mod connection;
 mod host;
 mod http;
+mod input_budget;
 mod journal_log;
+pub mod journal_tool;
 mod limits;
 mod live_topic;
 pub mod lookup;
@@ -29,6 +31,7 @@ mod server;
 mod stats;
 mod statsd;
 mod timers;
+mod wake_up;
 
 /// The parts of a node, for simulations that drive them by hand.
 pub mod engine {

@@ -21,8 +21,28 @@ impl Options {
             max_body_size: self.max_body_size,
             max_rdy_count: self.max_rdy_count,
             max_req_timeout_ms: self.max_req_timeout.as_millis() as u64,
-            max_defer_timeout_ms: self.max_defer_timeout.as_millis() as u64,
+            max_defer_timeout_ms: self.longest_delay().as_millis() as u64,
         }
+    }
+
+    /// Of messages that are published with a delay.
+    pub fn longest_delay(&self) -> Duration {
+        match self.max_defer_timeout.is_zero() {
+            true => self.max_req_timeout,
+            false => self.max_defer_timeout,
+        }
+    }
+
+    /// TCP connections; what is left of the open files is for the journal, HTTP and the rest.
+    pub fn connection_limit(&self, open_files: u64) -> usize {
+        let limit = match self.max_connections {
+            0 => open_files.saturating_sub(open_files / 10),
+            told => told,
+        };
+        // No more permits than a semaphore can have.
+        usize::try_from(limit)
+            .unwrap_or(usize::MAX)
+            .clamp(1, 1 << 30)
     }
 
     /// `None` if this node was not told where it is.

@@ -9,11 +9,17 @@ pub struct MemoryBudget {
     pub soft: usize,
     /// Above this, publishers wait.
     pub hard: usize,
+    /// What commands that are still arriving may take together.
+    pub input: usize,
 }
 
 impl MemoryBudget {
-    /// From the cgroup's limit, or the machine's memory where there is none.
-    pub(crate) fn of_this_process() -> Self {
+    /// `option`: bytes that the process may have; 0: what the cgroup allows, or the machine's
+    /// memory where there is none.
+    pub(crate) fn of_this_process(option: u64) -> Self {
+        if option > 0 {
+            return Self::of(std::iter::once(option), "");
+        }
         let files = [
             "/sys/fs/cgroup/memory.max",
             "/sys/fs/cgroup/memory/memory.limit_in_bytes",
@@ -31,11 +37,12 @@ impl MemoryBudget {
             let kib = line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?;
             kib.trim().parse::<u64>().ok()
         });
-        let total = total.map_or(1 << 30, |kib| kib * 1024);
-        let limit = limits.fold(total, u64::min) as usize;
+        let total = total.map(|kib| kib * 1024);
+        let limit = limits.chain(total).min().unwrap_or(1 << 30) as usize;
         Self {
             soft: limit / 10 * 3,
             hard: limit / 2,
+            input: limit / 8,
         }
     }
 }
@@ -53,7 +60,8 @@ mod tests {
             of(&[u64::MAX, 1000]),
             MemoryBudget {
                 soft: 300,
-                hard: 500
+                hard: 500,
+                input: 125
             }
         );
     }

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use nsq_http_api::stats::{ChannelStats, Stats, TopicStats};
-use nsq_journal::JournalStats;
+use nsq_journal::{DurationCounts, JournalStats};
 use nsq_protocol::NSQ_VERSION;
 
 use crate::lookup::LinkStatus;
@@ -20,6 +20,8 @@ pub(crate) struct Gathered {
     pub stats: Stats,
     pub connections: usize,
     pub journal: JournalStats,
+    pub publish_times: DurationCounts,
+    pub processing_times: DurationCounts,
     pub lookupds: Vec<LinkStatus>,
 }
 
@@ -34,6 +36,7 @@ const TOPIC: &[Column<TopicStats>] = &[
     ("nsq_topic_message_count", "counter", "Messages published.", |t| t.message_count),
     ("nsq_topic_message_bytes", "counter", "Bytes of messages published.", |t| t.message_bytes),
     ("nsq_topic_paused", "gauge", "1 if the topic is paused.", |t| u64::from(t.paused)),
+    ("nsqd_topic_lost_messages_total", "counter", "Deliveries that could not be made: the disk had damaged the message.", |t| t.lost_count),
 ];
 
 #[rustfmt::skip] // a table
@@ -54,6 +57,16 @@ pub(crate) fn text(gathered: &Gathered) -> String {
     let mut page = Page::default();
     node(&mut page, gathered);
     journal(&mut page, &gathered.journal);
+    page.histogram(
+        "nsqd_publish_seconds",
+        "From reading a publish command or request to its OK.",
+        &gathered.publish_times,
+    );
+    page.histogram(
+        "nsqd_processing_seconds",
+        "From handing a message to a consumer to its FIN.",
+        &gathered.processing_times,
+    );
     names(
         &mut page,
         gathered.stats.topics.as_deref().unwrap_or_default(),
@@ -88,9 +101,7 @@ fn journal(page: &mut Page, journal: &JournalStats) {
     page.one("nsqd_journal_writes_total", "counter", "Writes.", journal.writes);
     page.one("nsqd_journal_written_bytes_total", "counter", "Bytes written.", journal.bytes_written);
     page.one("nsqd_journal_syncs_total", "counter", "Syncs.", journal.syncs);
-    page.head("nsqd_journal_sync_seconds_total", "counter", "Time that syncs took.");
-    let seconds = std::time::Duration::from_nanos(journal.sync_nanos).as_secs_f64();
-    page.line("nsqd_journal_sync_seconds_total", &[], seconds);
+    page.histogram("nsqd_journal_sync_seconds", "Time that syncs took.", &journal.sync_times);
 }
 
 fn names(page: &mut Page, topics: &[TopicStats]) {
@@ -160,6 +171,20 @@ impl Page {
         let _ = writeln!(self.0, "{after} {value}");
     }
 
+    fn histogram(&mut self, name: &str, help: &str, times: &DurationCounts) {
+        self.head(name, "histogram", help);
+        let bucket = format!("{name}_bucket");
+        let mut count = 0;
+        for (at, more) in times.counts.iter().enumerate() {
+            count += more;
+            let bound = DurationCounts::bound(at).map(|bound| bound.to_string());
+            let bound = bound.unwrap_or_else(|| "+Inf".to_owned());
+            self.line(&bucket, &[("le", &bound)], count);
+        }
+        self.line(&format!("{name}_sum"), &[], times.nanos as f64 / 1e9);
+        self.line(&format!("{name}_count"), &[], count);
+    }
+
     fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
         self.head(name, kind, help);
         self.line(name, &[], value);
@@ -181,6 +206,7 @@ mod tests {
             topic_name: format!("t{n}#ephemeral"),
             message_count: 3,
             paused: true,
+            lost_count: 4,
             channels: (0..channels).map(channel).collect(),
             ..TopicStats::default()
         };
@@ -189,14 +215,18 @@ mod tests {
             topics: Some((0..topics).map(topic).collect()),
             ..Stats::default()
         };
+        let mut publish_times = DurationCounts::default();
+        publish_times.count(20_000, 3); // more than 16.384 us, less than the double
+        publish_times.count(10_000_000_000, 1);
         Gathered {
+            publish_times,
+            processing_times: DurationCounts::default(),
             stats,
             connections: 5,
             journal: JournalStats {
                 tail: 30,
                 written: 20,
                 durable: 5,
-                sync_nanos: 1_500_000_000,
                 ..JournalStats::default()
             },
             lookupds: vec![LinkStatus {
@@ -218,7 +248,15 @@ mod tests {
             "nsqd_lookupd_connected{address=\"a\\\"b\"} 1",
             "nsqd_journal_unwritten_bytes 10",
             "nsqd_journal_unsynced_bytes 15",
-            "nsqd_journal_sync_seconds_total 1.5",
+            "# TYPE nsqd_publish_seconds histogram",
+            "nsqd_publish_seconds_bucket{le=\"0.000016384\"} 0",
+            "nsqd_publish_seconds_bucket{le=\"0.000032768\"} 3",
+            "nsqd_publish_seconds_bucket{le=\"8.589934592\"} 3",
+            "nsqd_publish_seconds_bucket{le=\"+Inf\"} 4",
+            "nsqd_publish_seconds_sum 10.00006",
+            "nsqd_publish_seconds_count 4",
+            "nsqd_journal_sync_seconds_count 0",
+            "nsqd_topic_lost_messages_total{topic=\"t0#ephemeral\"} 4",
             "nsqd_connections 5",
             "nsqd_healthy 1",
             "nsqd_metrics_left_out{kind=\"topic\"} 0",

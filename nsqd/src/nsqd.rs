@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use nsq_daemon::tls::TlsAcceptor;
-use nsq_journal::{Journal, JournalError, Lsn, MemoryLog, Record, Spill};
+use nsq_journal::{Durations, Journal, JournalError, Lsn, MemoryLog, Record, Spill};
 use nsq_protocol::{IdentifyLimits, MessageId, is_ephemeral};
 use nsq_queue::{Topic, TopicOptions};
 use parking_lot::{Mutex, RwLock};
@@ -27,6 +27,7 @@ pub struct Nsqd {
     pub journal: Arc<Journal>,
     pub spill: Spill,
     pub memory: MemoryLog,
+    pub(crate) times: Times,
     pub timers: Timers,
     pub(crate) pager: Pager,
     pub pair: Pair,
@@ -43,6 +44,15 @@ pub struct Nsqd {
     announcer: OnceLock<Arc<dyn Announcer>>,
     tls: OnceLock<TlsAcceptor>,
     auth: OnceLock<AuthServers>,
+}
+
+/// How long things took, of all topics together.
+#[derive(Default)]
+pub(crate) struct Times {
+    /// From reading a publish to letting go its OK.
+    pub publish: Durations,
+    /// From handing a message to a consumer's connection to its FIN.
+    pub processing: Durations,
 }
 
 /// What recovery found, for [`Nsqd::new`].
@@ -70,6 +80,7 @@ impl Nsqd {
         let replayed = journal.stats().recovery.bytes;
         let last_checkpoint = journal.tail().saturating_sub(replayed);
         let nsqd = Arc::new(Self {
+            times: Times::default(),
             memory: MemoryLog::new(Arc::clone(journal.pool())),
             pager: Pager::new(housekeeping, last_checkpoint),
             topics: RwLock::new(topics.collect()),

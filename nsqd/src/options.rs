@@ -68,7 +68,7 @@ pub struct Options {
     /// Bytes.
     pub max_msg_size: i64,
     pub max_req_timeout: Duration,
-    /// At least 1 ms once checked.
+    /// 0: as `max_req_timeout`.
     pub max_defer_timeout: Duration,
     /// Bytes of one command's body: MPUB, IDENTIFY, AUTH.
     pub max_body_size: i64,
@@ -92,6 +92,10 @@ pub struct Options {
 
     pub auth_http_addresses: Vec<String>,
     pub auth_http_request_method: AuthRequestMethod,
+    /// Empty: everybody may use the HTTP API.
+    pub http_token_file: String,
+    /// Empty: none.
+    pub http_read_only_address: String,
     pub tls_cert: String,
     pub tls_key: String,
     pub tls_client_auth_policy: String,
@@ -207,9 +211,6 @@ impl Options {
             return Err(format!(
                 "--enable-experiment knows {TOPOLOGY_AWARE}, not {unknown:?}"
             ));
-        }
-        if self.max_defer_timeout.is_zero() {
-            self.max_defer_timeout = self.max_req_timeout;
         }
         if self.max_bytes_per_file < 1 {
             return Err("--max-bytes-per-file must be at least 1".to_owned());

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::checkpoint;
 use crate::client::Client;
 use crate::host::{ChunkRef, Page};
+use crate::input_budget::InputBudget;
 use crate::live_topic::LiveTopic;
 use crate::memory_budget::MemoryBudget;
 use crate::nsqd::Nsqd;
@@ -21,7 +22,7 @@ use crate::nsqd::Nsqd;
 /// [`Housekeeping::kept_for_peer`] on a large volume.
 const KEPT_FOR_PEER: u64 = 1 << 30;
 
-/// How much journal is kept.
+/// How much there may be of everything.
 #[derive(Debug, Clone, Copy)]
 pub struct Housekeeping {
     /// A checkpoint is due after this many bytes.
@@ -31,20 +32,24 @@ pub struct Housekeeping {
     /// How far the peer of a pair may be behind before the journal goes on without it, bytes: it is sent a list
     /// then.
     pub kept_for_peer: u64,
+    /// Spill files are no larger than this: their space comes back file by file.
+    pub spill_file: u64,
     /// How much memory messages may take.
     pub memory: MemoryBudget,
 }
 
 impl Housekeeping {
-    /// What suits a volume of so many bytes. The more journal is kept, the longer a burst may be that is written
+    /// What suits a volume of so many bytes, and a process that may have this much memory (0: what
+    /// the system allows). The more journal is kept, the longer a burst may be that is written
     /// once instead of twice, and the longer a restart reads.
-    pub fn on_volume(bytes: u64) -> Self {
+    pub fn on_volume(bytes: u64, memory_limit: u64) -> Self {
         let journal_kept = (bytes / 8).min(JOURNAL_KEPT);
         Self {
             checkpoint_every: journal_kept / 4,
             journal_kept,
             kept_for_peer: (bytes / 4).min(KEPT_FOR_PEER),
-            memory: MemoryBudget::of_this_process(),
+            spill_file: (bytes / 32).max(SPILL_FILE_MIN),
+            memory: MemoryBudget::of_this_process(memory_limit),
         }
     }
 }
@@ -52,10 +57,20 @@ impl Housekeeping {
 /// The most journal that is kept before a backlog goes to spill files.
 const JOURNAL_KEPT: u64 = 1 << 30;
 
+const SPILL_FILE_MIN: u64 = 256 << 10;
+
+type Queue = nsq_queue::Topic<crate::host::NsqHost>;
+
 /// How often the journal's growth and, while it is short, the memory are looked at.
 const LOOK: Duration = Duration::from_millis(250);
 /// How soon a failed disk is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Of checkpoints after which nothing changes: each of the two kept holds back what it names.
+const CHECKPOINTS_THAT_HELP: u32 = 3;
+
+/// Checkpoints are so many times as frequent while the disk is full.
+const MANY_WHEN_FULL: u64 = 8;
 
 pub struct Pager {
     crowded: Mutex<Crowded>,
@@ -64,9 +79,20 @@ pub struct Pager {
     tight: AtomicBool,
     stalled: Mutex<Vec<Arc<Client>>>,
     relieved: Notify,
+    pub(crate) inputs: InputBudget,
     housekeeping: Housekeeping,
     /// End of the journal when the last checkpoint was taken.
     last_checkpoint: AtomicU64,
+    /// While the disk is full.
+    full: Mutex<Option<Full>>,
+}
+
+#[derive(Default)]
+struct Full {
+    /// When, in steady time.
+    looked_at: i64,
+    /// Looks at which nothing had been journalled since the last.
+    idle: u32,
 }
 
 #[derive(Default)]
@@ -83,8 +109,10 @@ impl Pager {
             tight: AtomicBool::new(false),
             stalled: Mutex::default(),
             relieved: Notify::new(),
+            inputs: InputBudget::new(housekeeping.memory.input),
             housekeeping,
             last_checkpoint: AtomicU64::new(last_checkpoint),
+            full: Mutex::default(),
         }
     }
 
@@ -116,6 +144,11 @@ impl Pager {
         if live > self.housekeeping.memory.hard && !self.tight.swap(true, Ordering::AcqRel) {
             self.changed.notify_one();
         }
+    }
+
+    /// Publishers wait for memory.
+    pub(crate) fn is_tight(&self) -> bool {
+        self.tight.load(Ordering::Acquire)
     }
 
     /// Whether this publisher has to wait: it is woken when there is memory again.
@@ -204,13 +237,45 @@ impl Pager {
         }
         self.shrink(nsqd)?;
         let tail = nsqd.journal.tail();
-        if tail - self.last_checkpoint.load(Ordering::Relaxed) >= self.housekeeping.checkpoint_every
-        {
+        let grown = tail - self.last_checkpoint.load(Ordering::Relaxed);
+        if grown >= self.housekeeping.checkpoint_every {
             self.last_checkpoint.store(tail, Ordering::Relaxed);
             nsqd.let_journal_go(tail.saturating_sub(self.housekeeping.journal_kept))?;
             checkpoint::take(nsqd, false)?;
+        } else if self.may_give_space(nsqd, grown) {
+            // What consumers have finished meanwhile can be let go, and is what publishers wait
+            // for. Nothing is paged out: that would take from the reserve.
+            self.last_checkpoint.store(tail, Ordering::Relaxed);
+            checkpoint::take(nsqd, false)?;
         }
         Ok(())
+    }
+
+    /// The disk is full, and another checkpoint may let something go. Says so when that begins or
+    /// ends, once.
+    fn may_give_space(&self, nsqd: &Nsqd, grown: u64) -> bool {
+        let now = nsqd.clock.now();
+        let is_full = nsqd.journal.is_disk_full();
+        let mut full = self.full.lock();
+        let was = full.take_if(|_| !is_full);
+        if was.is_some() {
+            tracing::info!("journal: there is space again, publishing resumes");
+        }
+        if !is_full {
+            return false;
+        }
+        let full = full.get_or_insert_with(|| {
+            tracing::error!("journal: the disk is full, publishing is refused");
+            Full::default()
+        });
+        // Finishes of a backlog that flows again fill segments faster than that.
+        let much = grown >= self.housekeeping.checkpoint_every / MANY_WHEN_FULL;
+        if now - full.looked_at < RETRY.as_nanos() as i64 && !much {
+            return false;
+        }
+        full.looked_at = now;
+        full.idle = if grown > 0 { 0 } else { full.idle + 1 };
+        full.idle <= CHECKPOINTS_THAT_HELP
     }
 
     /// Pages out of all topics while memory is over its budget.
@@ -238,14 +303,35 @@ impl Pager {
 }
 
 impl Nsqd {
-    /// Writes blocks to the topic's spill files, as long as `next` names one. Written without
-    /// the topic's lock.
-    pub(crate) fn page_out(
+    /// Writes blocks to the topic's spill files, as long as `next` names one and the disk is not
+    /// full: what is left then is for finishes and checkpoints. Written without the topic's lock.
+    fn page_out(
         self: &Arc<Self>,
         topic: &Arc<LiveTopic>,
-        next: impl Fn(&mut nsq_queue::Topic<crate::host::NsqHost>) -> Option<PageOut<ChunkRef>>,
+        next: impl Fn(&mut Queue) -> Option<PageOut<ChunkRef>>,
     ) -> Result<(), JournalError> {
-        while let Some(block) = topic.change_now(self, |queue, _| next(queue)) {
+        self.page_out_while(topic, || self.journal.look_at_space(), next)
+    }
+
+    /// As [`Nsqd::page_out`], however full the disk is.
+    pub(crate) fn page_out_all(
+        self: &Arc<Self>,
+        topic: &Arc<LiveTopic>,
+    ) -> Result<(), JournalError> {
+        let next = |queue: &mut Queue| queue.next_page_out_of(|_| true);
+        self.page_out_while(topic, || Ok(true), next)
+    }
+
+    fn page_out_while(
+        self: &Arc<Self>,
+        topic: &Arc<LiveTopic>,
+        may: impl Fn() -> Result<bool, JournalError>,
+        next: impl Fn(&mut Queue) -> Option<PageOut<ChunkRef>>,
+    ) -> Result<(), JournalError> {
+        while may()? {
+            let Some(block) = topic.change_now(self, |queue, _| next(queue)) else {
+                break;
+            };
             let page = self.write_block(topic.number, &block)?;
             let count = block.messages.len();
             let unneeded = topic.change_now(self, |queue, _| {

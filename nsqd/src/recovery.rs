@@ -27,14 +27,14 @@ use crate::replay;
 pub fn open(options: Options) -> Result<Arc<Nsqd>, JournalError> {
     let disk = RealDisk::new(Path::new(&options.data_path));
     let volume = disk.volume_bytes()?;
-    let housekeeping = Housekeeping::on_volume(volume);
+    let housekeeping = Housekeeping::on_volume(volume, options.memory_limit);
     let defaults = JournalOptions::default();
     let journal_options = JournalOptions {
         node: options.broadcast_address.clone(),
         segment_bytes: defaults.segment_bytes.min((volume / 64).max(SEGMENT_MIN)),
         zero_segments: options.durability != Durability::Memory,
         recycle_bytes: housekeeping.journal_kept + housekeeping.checkpoint_every,
-        free_floor: defaults.free_floor.min(volume / 20),
+        free_floor: defaults.free_floor.min(volume / 10),
         ..defaults
     };
     open_on(disk, journal_options, options, Clock::start(), housekeeping)
@@ -52,7 +52,10 @@ pub fn open_on(
     housekeeping: Housekeeping,
 ) -> Result<Arc<Nsqd>, JournalError> {
     let spill_options = SpillOptions {
-        file_bytes: options.max_bytes_per_file as u64, // checked to be positive
+        // The option was checked to be positive.
+        file_bytes: housekeeping
+            .spill_file
+            .min(options.max_bytes_per_file as u64),
     };
     let mut restorer = Restorer::new(&options);
     let journal = Journal::open(disk.clone(), journal_options, &mut restorer)?;

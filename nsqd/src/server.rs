@@ -6,9 +6,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nsq_daemon::connections::Connections;
-use nsq_daemon::identity;
+use nsq_daemon::http::{TokenError, Tokens};
 use nsq_daemon::listen::{BindError, Listener};
 use nsq_daemon::tls::{self, Clients, Oldest, TlsAcceptor, TlsError};
+use nsq_daemon::{identity, open_files};
 use nsq_http_api::TlsSetupError;
 use nsq_journal::{DirectoryLock, JournalError, lock_directory};
 use nsq_protocol::NSQ_VERSION;
@@ -23,14 +24,10 @@ use crate::nsqd::Nsqd;
 use crate::options::{Options, TlsMinVersion, TlsRequired};
 use crate::pager::Pager;
 use crate::timers::Timers;
-use crate::{checkpoint, connection, journal_log, pair, recovery, statsd};
+use crate::{checkpoint, connection, journal_log, pair, recovery, statsd, wake_up};
 
-const CLIENTS: Connections = Connections {
-    name: "TCP",
-    max: 100_000,
-    // They hang up by themselves; this is for one that cannot be polled.
-    stop_grace: Duration::from_secs(5),
-};
+/// They hang up by themselves at a stop; this is for one that cannot be polled.
+const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// Why nsqd could not start or go on, worded as NSQ does where NSQ has the same failure.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +38,8 @@ pub enum ServeError {
     Bind(#[from] BindError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Token(#[from] TokenError),
     #[error("auth servers: {0}")]
     Auth(#[from] TlsSetupError),
     #[error("journal: {0}")]
@@ -54,6 +53,8 @@ pub struct Server {
     tcp: Listener,
     http: Option<Listener>,
     https: Option<(Listener, TlsAcceptor)>,
+    read_only: Option<Listener>,
+    tokens: Option<Arc<Tokens>>,
     tasks: JoinSet<()>,
     pager: JoinHandle<()>,
     // Held until the process ends: two nsqds on one directory would destroy each other's files.
@@ -72,14 +73,16 @@ impl Server {
         };
         let lock = lock_directory(Path::new(&path)).map_err(ServeError::DataPath)?;
         let tcp = Listener::bind(&options.tcp_address).await?;
-        let http = match options.http_address.as_str() {
-            "" => None,
-            address => Some(Listener::bind(address).await?),
-        };
+        let http = bind_unless_empty(&options.http_address).await?;
         let tls = tls_acceptor(&options)?;
         let https = match (&tls, options.https_address.as_str()) {
             (None, _) | (_, "") => None,
             (Some(tls), address) => Some((Listener::bind(address).await?, tls.clone())),
+        };
+        let read_only = bind_unless_empty(&options.http_read_only_address).await?;
+        let tokens = match options.http_token_file.as_str() {
+            "" => None,
+            file => Some(Tokens::open(Path::new(file))?),
         };
         let options = Options {
             data_path: path,
@@ -113,6 +116,7 @@ impl Server {
         tasks.spawn(journal_log::run(Arc::clone(&nsqd)));
         tasks.spawn(pair::run_watch(Arc::clone(&nsqd)));
         tasks.spawn(pair::run_adoption(Arc::clone(&nsqd)));
+        tasks.spawn(wake_up::run(Arc::clone(&nsqd.journal)));
         let paged = Arc::clone(&nsqd);
         let pager = std::thread::Builder::new()
             .name("pager".to_owned())
@@ -124,6 +128,8 @@ impl Server {
             tcp,
             http,
             https,
+            read_only,
+            tokens,
             tasks,
             pager,
             _lock: lock,
@@ -145,6 +151,11 @@ impl Server {
         self.http.as_ref().and_then(Listener::port)
     }
 
+    /// `None` on a unix socket, or without such a listener.
+    pub fn read_only_port(&self) -> Option<u16> {
+        self.read_only.as_ref().and_then(Listener::port)
+    }
+
     /// Serves until `stop` resolves or the journal fails, then ends cleanly: whatever is in memory
     /// is written down.
     ///
@@ -158,9 +169,24 @@ impl Server {
         let nsqd = Arc::clone(&self.nsqd);
         let serve = move |stream, remote| connection::serve(Arc::clone(&nsqd), stream, remote);
         let (tcp, stopped) = (self.tcp, stopping.clone());
-        listeners.spawn(async move { CLIENTS.serve(tcp, stopped, serve).await });
+        let clients = Connections {
+            name: "TCP",
+            max: self.nsqd.options.connection_limit(open_files::limit()),
+            max_rate: self.nsqd.options.max_accept_rate,
+            stop_grace: STOP_GRACE,
+        };
+        listeners.spawn(async move { clients.serve(tcp, stopped, serve).await });
         let shared = http::Shared::new(Arc::clone(&self.nsqd), self.links.clone(), ports);
-        let router = http::routes().into_router(shared);
+        if let Some(listener) = self.read_only {
+            let router = http::read_only_routes().into_router(Arc::clone(&shared));
+            let stopped = stopping.clone();
+            let name = "HTTP, read only";
+            listeners.spawn(nsq_daemon::http::serve_as(name, listener, router, stopped));
+        }
+        let mut router = http::routes().into_router(shared);
+        if let Some(tokens) = self.tokens {
+            router = tokens.guard(router);
+        }
         if let Some(http) = self.http {
             let router = match self.nsqd.options.tls_required {
                 TlsRequired::Yes => http::tls_required(https_port),
@@ -189,6 +215,13 @@ impl Server {
         checkpoint::take(&self.nsqd, true)?;
         self.nsqd.journal.close()?;
         Ok(())
+    }
+}
+
+async fn bind_unless_empty(address: &str) -> Result<Option<Listener>, BindError> {
+    match address {
+        "" => Ok(None),
+        address => Listener::bind(address).await.map(Some),
     }
 }
 

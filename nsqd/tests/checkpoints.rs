@@ -24,7 +24,7 @@ fn start(disk: &Arc<SimDisk>, every: u64) -> Arc<Nsqd> {
         checkpoint_every: every,
         kept_for_peer: 0,
         journal_kept: every,
-        ..Housekeeping::on_volume(1 << 30)
+        ..Housekeeping::on_volume(1 << 30, 0)
     };
     let options = Options::command("simulated").defaults();
     let clock = Clock::simulated(1_700_000_000_000_000_000);

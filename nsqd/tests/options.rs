@@ -73,6 +73,8 @@ const OURS: &[(&str, &str, &str)] = &[
     ("-command-timeout", "duration", "1m0s"),
     ("-durability", "value", "write"),
     ("-enable-experiment", "value", ""),
+    ("-http-read-only-address", "string", ""),
+    ("-http-token-file", "string", ""),
     ("-log-format", "value", "nsq"),
     ("-max-accept-rate", "int", "2000"),
     ("-max-connections", "int", ""),

@@ -30,6 +30,7 @@ use registry::{PeerId, Registry};
 const PEERS: Connections = Connections {
     name: "TCP",
     max: 10_000,
+    max_rate: 0,
     stop_grace: Duration::from_secs(5),
 };
 

@@ -42,6 +42,9 @@ struct RunArgs {
     /// Name of this operator among its replicas [default: host name and process id]
     #[arg(long, value_name = "NAME", env = "POD_NAME")]
     identity: Option<String>,
+    /// File with the token that nsqd's HTTP API asks for; read again when it changes
+    #[arg(long, value_name = "FILE", env = "NSQD_TOKEN_FILE")]
+    nsqd_token_file: Option<PathBuf>,
     /// What to log, such as `info` or `nsq_operator=debug`
     #[arg(long, value_name = "FILTER", env = "LOG", default_value = "info")]
     log: String,
@@ -85,6 +88,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
                 http_address: args.http_address,
                 lease_namespace: args.lease_namespace,
                 identity: args.identity.unwrap_or_else(identity),
+                nsqd_token_file: args.nsqd_token_file,
             })
             .await
         }

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: our nsqd and the Go nsqd, side by side.
+//! `cargo xtask bench`: our nsqd and others, side by side.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::workspace::{cargo, run, target};
-use crate::{go_nsq, programs};
+use crate::{go_nsq, peers, programs};
 
 pub fn bench(arguments: &[String]) -> Result<()> {
     if arguments.iter().any(|argument| argument == "--help") {
@@ -16,6 +16,10 @@ pub fn bench(arguments: &[String]) -> Result<()> {
         format!("--nsqd={}", nsqd()?.display()),
         format!("--go-nsqd={}", go_nsq::build()?.join("nsqd").display()),
     ];
+    if arguments.iter().any(|argument| argument == "durable") {
+        all.push(format!("--nats-server={}", peers::nats()?.display()));
+        all.push(format!("--redis-server={}", peers::redis()?.display()));
+    }
     all.extend_from_slice(arguments);
     judge("nsq-bench", &all)
 }

@@ -87,15 +87,20 @@ fn is_complete(directory: &Path) -> bool {
 
 /// `nsq-go/VERSION` in the user's cache.
 fn directory() -> Result<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let cache = match set("XDG_CACHE_HOME") {
-        Some(cache) => PathBuf::from(cache),
-        None => Path::new(&set("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?)
-            .join(".cache"),
-    };
+    let cache = cache()?;
     let module = fs::read_to_string(root().join(MODULE).join("go.mod"))?;
     let version = version(&module).context("tests/go-nsq/go.mod requires no nsq")?;
     Ok(cache.join("nsq-go").join(version))
+}
+
+/// The user's cache, where what others made is kept.
+pub fn cache() -> Result<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(cache) = set("XDG_CACHE_HOME") {
+        return Ok(PathBuf::from(cache));
+    }
+    let home = set("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?;
+    Ok(Path::new(&home).join(".cache"))
 }
 
 /// The version of NSQ that a go.mod asks for.

@@ -8,6 +8,7 @@ mod docs;
 mod go_nsq;
 mod image;
 mod kube;
+mod peers;
 mod programs;
 mod steps;
 mod test;
@@ -47,7 +48,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "bench",
-        help: "our nsqd and the Go nsqd, side by side; --quick, --levels memory,write,fsync, --help",
+        help: "our nsqd and others, side by side: [speed|levels|durable|flood]; --quick, --rows, --help",
         run: bench::bench,
     },
     Verb {
@@ -57,7 +58,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "chaos",
-        help: "nsqd under real faults: kill|all; --cycles N, --go, --seed N, --help",
+        help: "nsqd under real faults: ROW|all; --long, --cycles N, --go, --seed N, --report FILE, --help",
         run: chaos::chaos,
     },
     Verb {

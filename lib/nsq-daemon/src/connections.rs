@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::listen::{Listener, Stream};
+use crate::pace::Pace;
 
 /// How a listener's connections are kept.
 #[derive(Debug, Clone)]
@@ -16,6 +18,9 @@ pub struct Connections {
     pub name: &'static str,
     /// Served at once; more wait in the listener's backlog.
     pub max: usize,
+    /// Accepted a second, with as many at once; 0: any number. What comes faster waits in the
+    /// backlog: a herd that reconnects does not starve those who are there.
+    pub max_rate: u32,
     /// How long connections may go on after the stop; then they are cut off.
     pub stop_grace: Duration,
 }
@@ -34,11 +39,14 @@ impl Connections {
         tracing::info!("{}: listening on {listener}", self.name);
         let room = Arc::new(Semaphore::new(self.max));
         let mut running = JoinSet::new();
+        let mut pace = Pace::new(self.max_rate, Instant::now());
+        let mut next = Instant::now();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(_) = running.join_next(), if !running.is_empty() => {}
-                (permit, (stream, remote)) = accept(&listener, &room) => {
+                (permit, (stream, remote)) = accept(&listener, &room, next) => {
+                    next = pace.count(Instant::now());
                     let connection = handle(stream, remote);
                     running.spawn(async move {
                         connection.await;
@@ -64,7 +72,11 @@ impl Connections {
 async fn accept(
     listener: &Listener,
     room: &Arc<Semaphore>,
+    next: Instant,
 ) -> (Option<OwnedSemaphorePermit>, (Stream, String)) {
+    if next > Instant::now() {
+        tokio::time::sleep_until(next).await;
+    }
     // The semaphore is never closed, so this is never None.
     let permit = room.clone().acquire_owned().await.ok();
     (permit, listener.accept().await)

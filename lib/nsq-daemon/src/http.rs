@@ -7,8 +7,10 @@ mod answer;
 mod api;
 mod params;
 mod serve;
+mod token;
 
 pub use answer::{Answer, ApiError};
 pub use api::Api;
 pub use params::Params;
-pub use serve::{RemoteAddress, serve, serve_tls};
+pub use serve::{RemoteAddress, serve, serve_as, serve_tls};
+pub use token::{TokenError, Tokens};

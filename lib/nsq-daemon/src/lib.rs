@@ -19,6 +19,7 @@ pub mod log;
 mod markdown;
 pub mod open_files;
 pub mod options;
+mod pace;
 pub mod shutdown;
 pub mod statsd;
 mod stop;

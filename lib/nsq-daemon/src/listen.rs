@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -18,6 +19,14 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 const BACKLOG: i32 = 4096;
 /// Rest after a failed accept (out of file descriptors, usually) before the next.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// Silence after which the kernel asks whether the other side is there, as Go's does.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+/// How often it asks, and how many times.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEPALIVE_PROBES: u32 = 9;
+/// How long what was sent may go without an acknowledgement.
+const USER_TIMEOUT_MS: u32 = 120_000;
 
 /// A listener that could not be opened, in NSQ's words.
 #[derive(Debug, Error)]
@@ -67,7 +76,7 @@ impl Listener {
             let accepted = match self {
                 Self::Tcp(listener) => listener.accept().await.map(|(stream, peer)| {
                     // Fails only on a socket that is already gone.
-                    let _ = stream.set_nodelay(true);
+                    let _ = tune(&stream);
                     (Stream::Tcp(stream), canonical(peer).to_string())
                 }),
                 Self::Unix(listener, _) => listener
@@ -198,6 +207,18 @@ impl Drop for SocketFile {
         // Already gone is as good.
         let _ = fs::remove_file(&self.0);
     }
+}
+
+/// Sends at once, and notices when the other side is gone without a word: a machine that lost its
+/// power, a firewall that forgot the connection.
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES)?;
+    sockopt::set_tcp_user_timeout(stream, USER_TIMEOUT_MS)?;
+    Ok(())
 }
 
 /// An IPv4 client of a listener for both families, as the IPv4 address it is.

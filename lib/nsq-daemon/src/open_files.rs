@@ -17,6 +17,12 @@ pub fn raise_limit() {
     }
 }
 
+/// How many files the process may have open; a very large number where there is no limit.
+#[must_use]
+pub fn limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

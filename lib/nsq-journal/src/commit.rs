@@ -18,6 +18,9 @@ pub trait Waiter: Send + Sync {
     fn wake(self: Arc<Self>);
 }
 
+/// Wakes all of them.
+pub type WakeAll = Box<dyn Fn(Vec<Arc<dyn Waiter>>) + Send + Sync>;
+
 /// How long a full disk is left alone before the next try.
 const RETRY: Duration = Duration::from_millis(50);
 /// How often the keeper looks at the free space when nothing happens.
@@ -71,7 +74,10 @@ impl Log {
     /// Wakes those whose position is reached.
     pub(crate) fn wake(&self, durable: Lsn) {
         let ready = self.waiting.lock().reached(durable);
-        ready.into_iter().for_each(Waiter::wake);
+        match self.wake_all.get() {
+            Some(wake_all) if ready.len() > 1 => wake_all(ready),
+            _ => ready.into_iter().for_each(Waiter::wake),
+        }
     }
 
     /// One group: sync and wake. Returns true when the disk is full and the group goes on waiting.

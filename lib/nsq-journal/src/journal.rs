@@ -7,8 +7,9 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 
 use crate::chunk::ChunkPool;
-use crate::commit::{self, Waiter};
+use crate::commit::{self, Waiter, WakeAll};
 use crate::disk::Disk;
+use crate::durations::DurationCounts;
 use crate::log::Log;
 use crate::record::{PUBLISH_FIXED, frame, put_publish_fixed};
 use crate::recovery::{self, Recovery, Replay};
@@ -85,7 +86,7 @@ pub struct JournalStats {
     pub writes: u64,
     pub bytes_written: u64,
     pub syncs: u64,
-    pub sync_nanos: u64,
+    pub sync_times: DurationCounts,
     /// Publishing is refused for want of space.
     pub disk_full: bool,
     /// What recovery found when the journal was opened.
@@ -278,6 +279,13 @@ impl Journal {
         self.log.sync_soon(upto, waiter);
     }
 
+    /// Has those whom a sync serves woken by `wake_all`, if they are more than one: a runtime can do that with less
+    /// effort from within than the sync thread can from outside. Only the first call counts.
+    pub fn wake_by(&self, wake_all: WakeAll) {
+        // A second one would be as good as the first.
+        let _ = self.log.wake_all.set(wake_all);
+    }
+
     /// Makes everything staged durable, now and in this thread; returns the new `durable()`.
     ///
     /// # Errors
@@ -320,6 +328,20 @@ impl Journal {
         self.log.checkpoint(bytes, keep_from)
     }
 
+    /// Publishing is refused for want of space.
+    pub fn is_disk_full(&self) -> bool {
+        self.log.space.is_full()
+    }
+
+    /// Looks at the free space, now. False while publishing is refused: then nobody should write to the disk what can
+    /// wait, for what is left is the reserve of finishes and checkpoints.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn look_at_space(&self) -> Result<bool, JournalError> {
+        self.log.look_at_space()
+    }
+
     /// 64 random bits that name this volume's journal.
     pub fn incarnation(&self) -> u64 {
         self.log.incarnation
@@ -356,7 +378,7 @@ impl Journal {
             writes: counters.writes.load(Ordering::Relaxed),
             bytes_written: counters.bytes_written.load(Ordering::Relaxed),
             syncs: counters.syncs.load(Ordering::Relaxed),
-            sync_nanos: counters.sync_nanos.load(Ordering::Relaxed),
+            sync_times: counters.sync_times.read(),
             disk_full: self.log.space.is_full(),
             recovery: self.recovery.clone(),
         }

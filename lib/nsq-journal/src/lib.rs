@@ -7,6 +7,7 @@ mod checkpoint;
 mod chunk;
 mod commit;
 mod disk;
+mod durations;
 mod error;
 mod journal;
 mod log;
@@ -18,12 +19,14 @@ mod space;
 mod spill;
 mod staging;
 mod stream;
+mod survey;
 mod writer;
 mod written;
 
 pub use chunk::{CHUNK_BYTES_MAX, Chunk, ChunkPool, ChunkWriter};
-pub use commit::Waiter;
-pub use disk::{DirectoryLock, Disk, DiskFile, RealDisk, lock_directory, sim};
+pub use commit::{Waiter, WakeAll};
+pub use disk::{DirectoryLock, Disk, DiskFile, Overlay, RealDisk, lock_directory, sim};
+pub use durations::{BUCKETS, DurationCounts, Durations};
 pub use error::JournalError;
 pub use journal::{Journal, JournalOptions, JournalStats, PublishHead};
 pub use memory::MemoryLog;
@@ -31,10 +34,11 @@ pub use record::{
     IdRange, Item, List, Position, Record, Requeued, SliceRecord, StoredBodies, check_slice,
     slice_records,
 };
-pub use recovery::Replay;
+pub use recovery::{Recovery, Replay};
 pub use spill::{LoadedBlock, Spill, SpillBlock, SpillEntry, SpillOptions, SpillRef};
 pub use staging::{Bodies, Measured, Placed};
 pub use stream::{Slice, StreamError, StreamReader};
+pub use survey::{Content, SurveyedFile, survey};
 
 /// Byte position in the stream of records. Counts on over runs; a run that begins after a power cut goes on
 /// where the last readable record of the previous run ended.

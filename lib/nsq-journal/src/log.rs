@@ -1,13 +1,14 @@
 //! The journal's state, shared by the callers and the journal's own threads.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::chunk::ChunkPool;
-use crate::commit::{Waiter, Waiting};
+use crate::commit::{Waiter, Waiting, WakeAll};
 use crate::disk::Disk;
+use crate::durations::Durations;
 use crate::record::frame::{self, Seed};
 use crate::segment::Catalog;
 use crate::space::Space;
@@ -32,6 +33,8 @@ pub(crate) struct Log {
     pub(crate) waiting: Mutex<Waiting>,
     /// Those who found the writer's place taken.
     pub(crate) unwritten: Mutex<Waiting>,
+    /// How waiters are woken, if not one by one.
+    pub(crate) wake_all: OnceLock<WakeAll>,
     pub(crate) work: Condvar,
     pub(crate) chores: Condvar,
     pub(crate) space: Space,
@@ -51,7 +54,7 @@ pub(crate) struct Counters {
     pub(crate) syncs: AtomicU64,
     pub(crate) writes: AtomicU64,
     pub(crate) bytes_written: AtomicU64,
-    pub(crate) sync_nanos: AtomicU64,
+    pub(crate) sync_times: Durations,
 }
 
 impl Log {

@@ -90,6 +90,8 @@ pub struct Decoder {
     bodies: Vec<(u32, u32)>,
     /// End of the last complete message of the MPUB at the front, 0 = none begun.
     mpub_at: usize,
+    /// Where that MPUB says that it ends.
+    mpub_end: usize,
 }
 
 type Result<T> = std::result::Result<T, ProtocolError>;
@@ -100,6 +102,16 @@ impl Decoder {
             limits,
             bodies: Vec::new(),
             mpub_at: 0,
+            mpub_end: 0,
+        }
+    }
+
+    /// How long the buffer will be once the MPUB at its front is there as a whole, by its own word;
+    /// 0 if it does not begin with one.
+    pub fn expected(&self) -> usize {
+        match self.mpub_at {
+            0 => 0,
+            _ => self.mpub_end,
         }
     }
 
@@ -291,6 +303,7 @@ impl Decoder {
         if self.mpub_at == 0 {
             self.bodies.clear();
             self.mpub_at = at + 8;
+            self.mpub_end = at + 4 + body;
         }
         let bound = at + 4 + (self.limits.max_body_size as usize).max(body);
         while self.bodies.len() < count as usize {

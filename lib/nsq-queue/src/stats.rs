@@ -67,6 +67,11 @@ impl<H: Host> Topic<H> {
         }
     }
 
+    /// Deliveries that could not be made because the message was damaged on disk.
+    pub fn lost_count(&self) -> u64 {
+        self.lost_count
+    }
+
     fn channel_stats(&self, channel: &crate::Channel) -> ChannelStats<H::Waker> {
         let consumers = channel.consumers.iter();
         ChannelStats {

@@ -34,6 +34,19 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
+    /// Bytes that the incomplete command will have; 0 without one.
+    pub(super) fn needed(&self) -> usize {
+        match self.kept.is_empty() {
+            true => 0,
+            false => self.needed.max(self.kept.len()),
+        }
+    }
+
+    /// Bytes of it that are there.
+    pub(super) fn kept(&self) -> usize {
+        self.kept.len()
+    }
+
     /// Reads once. `Ok(0)` is the end of the stream.
     pub(super) fn fill(
         &mut self,

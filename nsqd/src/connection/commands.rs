@@ -222,7 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match published {
             Ok((kept, then)) => {
                 self.client.count_publishes(&topic.name, count);
-                self.outbox.oks(kept, oks);
+                self.outbox.oks(kept, oks, self.last_input);
                 self.commit(&topic, kept, then);
             }
             Err(error) => self.publish_failed(self.run.verb, &error),
@@ -265,10 +265,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn publish_failed(&mut self, verb: &'static str, error: &JournalError) {
         let code = publish_code(verb);
-        tracing::error!(
-            "client({}): {verb} failed - {error}",
-            self.client.remote_address
-        );
+        let client = &self.client.remote_address;
+        match error {
+            // Said once for all, by whoever looks after the disk.
+            JournalError::DiskFull(_) => {
+                tracing::debug!("client({client}): {verb} failed - {error}")
+            }
+            _ => tracing::error!("client({client}): {verb} failed - {error}"),
+        }
         self.fail(ProtocolError::fatal(code, format!("{verb} failed {error}")));
     }
 

@@ -2,6 +2,7 @@
 //! writes, until nothing moves. Everything it does to topics happens in between, under their
 //! locks; nothing calls back into it, others only wake it.
 
+mod arrival;
 mod auth;
 mod buffers;
 mod codec;
@@ -22,8 +23,9 @@ use nsq_protocol::{Decoder, HEARTBEAT, MAGIC_V2, PairRole, ProtocolError, State}
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
-use crate::client::Client;
+use crate::client::{Client, Waits};
 use crate::nsqd::{NotKept, Nsqd};
+use arrival::Arrival;
 use auth::Auth;
 use buffers::{Inbox, SCRATCH};
 use commands::PublishRun;
@@ -63,6 +65,7 @@ pub struct Connection<S> {
     heartbeat: i64,
     next_heartbeat: i64,
     last_input: i64,
+    arrival: Arrival,
     last_output: i64,
     timer: Pin<Box<Sleep>>,
     /// Another consumer was woken for what this one left: it gets its turn first.
@@ -130,6 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             heartbeat,
             next_heartbeat: now + heartbeat,
             last_input: now,
+            arrival: Arrival::new(now),
             last_output: now,
             timer: Box::pin(tokio::time::sleep(Duration::from_nanos(heartbeat as u64))),
             gives_way: false,
@@ -146,6 +150,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         SCRATCH.with_borrow_mut(|scratch| {
             self.outbox.borrow_buffer(&mut scratch.output);
             let result = self.rounds(cx, &mut scratch.input);
+            self.client.note_waits(Waits {
+                output_bytes: self.outbox.bytes(),
+                answers: self.outbox.pending(),
+                input_bytes: self.inbox.kept(),
+            });
             self.outbox.return_buffer(&mut scratch.output);
             result
         })
@@ -231,7 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    fn wants_input(&self) -> bool {
+    fn wants_input(&mut self) -> bool {
         let room =
             self.outbox.pending() < PENDING_ANSWERS && self.outbox.bytes() < 16 * OUTBOX_BYTES;
         let publisher = self.subscription.is_none() && self.run.published;
@@ -241,6 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             && !self.auth.as_ref().is_some_and(|auth| auth.is_asking())
             && room
             && !(publisher && self.nsqd.pager.stalls(&self.client))
+            && self.has_room_for_command()
     }
 
     /// The client sends no more: what it published is answered, what it consumed goes back.
@@ -267,7 +277,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let needed = self.apply_all(input, &mut at);
         self.finish_publishes(input);
+        if at > 0 {
+            self.command_arrived();
+        }
         self.inbox.keep(scratch, buffer, at, needed);
+        self.watch_arrival();
     }
 
     /// Answers with an error; a fatal one ends the connection once it is sent.
@@ -284,8 +298,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Heartbeats and deadlines. False ends the connection.
     fn time_passed(&mut self) -> bool {
         let now = self.nsqd.clock.now();
+        let arrival = self.arrival_deadline(now);
+        if now >= arrival {
+            let client = &self.client.remote_address;
+            tracing::info!("client({client}): a command does not arrive, closing");
+            return false;
+        }
         if self.heartbeat == 0 {
-            self.sleep_until(now + 3_600_000_000_000);
+            self.sleep_until(arrival.min(now + 3_600_000_000_000));
             return true;
         }
         let silent = now - self.last_input >= 2 * self.heartbeat;
@@ -306,7 +326,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.next_heartbeat = now + self.heartbeat;
         }
         let deadline = self.last_input + 2 * self.heartbeat;
-        self.sleep_until(deadline.min(self.next_heartbeat));
+        self.sleep_until(deadline.min(self.next_heartbeat).min(arrival));
         true
     }
 
@@ -317,6 +337,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn end(&mut self) {
         self.unsubscribe();
+        self.command_arrived();
         tracing::info!(
             "PROTOCOL(V2): [{}] exiting ioloop",
             self.client.remote_address

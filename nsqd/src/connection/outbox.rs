@@ -40,16 +40,17 @@ struct Answer {
 }
 
 enum What {
-    Oks(u32),
+    /// So many, the first of them since then.
+    Oks(u32, i64),
     Frame(Vec<u8>),
 }
 
 impl Outbox {
-    /// `count` OKs, once the messages are kept.
-    pub(super) fn oks(&mut self, kept: Kept, count: u32) {
+    /// `count` OKs, once the messages are kept. `since`: when they were read.
+    pub(super) fn oks(&mut self, kept: Kept, count: u32, since: i64) {
         self.oks += count as usize;
         if let Some(last) = self.answers.back_mut()
-            && let What::Oks(waiting) = &mut last.what
+            && let What::Oks(waiting, _) = &mut last.what
             && last.kept.level == kept.level
             && last.kept.mirrored == kept.mirrored
         {
@@ -57,7 +58,7 @@ impl Outbox {
             last.kept.at = last.kept.at.max(kept.at);
             return;
         }
-        let what = What::Oks(count);
+        let what = What::Oks(count, since);
         self.answers.push_back(Answer { kept, what });
     }
 
@@ -140,7 +141,9 @@ impl Outbox {
                     self.frames -= 1;
                     self.bytes.extend_from_slice(frame);
                 }
-                What::Oks(count) => {
+                What::Oks(count, since) => {
+                    let took = u64::try_from(nsqd.clock.now() - since).unwrap_or(0);
+                    nsqd.times.publish.count(took, u64::from(*count));
                     self.oks -= *count as usize;
                     self.bytes.reserve(OK.len() * *count as usize);
                     (0..*count).for_each(|_| self.bytes.extend_from_slice(OK));

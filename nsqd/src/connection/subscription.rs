@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nsq_journal::JournalError;
+use nsq_journal::{DurationCounts, JournalError};
 use nsq_protocol::{MessageId, push_message};
 use nsq_queue::{ConsumerId, ConsumerSpec, Effects, Locality, Paged, Pulled, SettleError, Topic};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -129,11 +129,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let finished = std::mem::take(&mut self.finished);
         let mut failed = Vec::new();
         let nsqd = Arc::clone(&self.nsqd);
+        let now = nsqd.clock.now();
         if let Some(subscription) = &mut self.subscription {
             subscription.hungry = true;
             let consumer = subscription.consumer;
             subscription.topic.change_now(&self.nsqd, |queue, _| {
-                finish(&nsqd, queue, consumer, &finished, &mut failed);
+                finish(&nsqd, now, queue, consumer, &finished, &mut failed);
             });
         }
         self.give_back(finished, failed);
@@ -180,7 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut failed = Vec::new();
         let out = self.outbox.buffer();
         let (pulled, then) = topic.change(&self.nsqd, |queue, effects| {
-            finish(&self.nsqd, queue, consumer, &finished, &mut failed);
+            finish(&self.nsqd, now, queue, consumer, &finished, &mut failed);
             queue.pull(now, consumer, committed, OUTBOX_BYTES, effects, |message| {
                 let body = message.chunk.0.bytes(message.offset, message.len);
                 push_message(
@@ -258,6 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
 fn finish(
     nsqd: &Nsqd,
+    now: i64,
     queue: &mut Topic<NsqHost>,
     consumer: ConsumerId,
     ids: &[u64],
@@ -267,13 +269,22 @@ fn finish(
         true => None,
         false => Some(nsqd.clock.wall()),
     };
+    if ids.is_empty() {
+        return;
+    }
+    let mut took = DurationCounts::default();
     for &id in ids {
-        match (queue.finish(consumer, id), wall) {
-            (Err(why), _) => failed.push((id, why)),
-            (Ok(finished), Some(wall)) => queue.note_latency(consumer, &finished, wall),
-            (Ok(_), None) => {}
+        match queue.finish(consumer, id) {
+            Err(why) => failed.push((id, why)),
+            Ok(finished) => {
+                took.count(u64::try_from(now - finished.delivered).unwrap_or(0), 1);
+                if let Some(wall) = wall {
+                    queue.note_latency(consumer, &finished, wall);
+                }
+            }
         }
     }
+    nsqd.times.processing.add(&took);
 }
 
 impl Nsqd {

@@ -50,6 +50,7 @@ impl Shared {
     async fn publish(&self, params: &Params, buffer: &[u8], ranges: &[(u32, u32)]) -> Result {
         let name = topic_name(params)?;
         let delay = self.delay(params)?;
+        let read = self.nsqd.clock.now();
         self.nsqd.pager.room().await;
         if self.nsqd.is_exiting() {
             return Err(ApiError::new(503, "EXITING"));
@@ -73,10 +74,13 @@ impl Shared {
         pool.prepare();
         nsqd.pager.note_memory(pool.live_bytes());
         match nsqd.keep_mirrored(kept).await {
-            Ok(()) => Ok(Answer::ok()),
-            Err(NotKept::Journal(error)) => Err(not_kept(error)),
-            Err(NotKept::Peer(PeerLost)) => Err(ApiError::new(503, PEER_LOST)),
+            Ok(()) => {}
+            Err(NotKept::Journal(error)) => return Err(not_kept(error)),
+            Err(NotKept::Peer(PeerLost)) => return Err(ApiError::new(503, PEER_LOST)),
         }
+        let took = u64::try_from(nsqd.clock.now() - read).unwrap_or(0);
+        nsqd.times.publish.count(took, 1);
+        Ok(Answer::ok())
     }
 
     /// Milliseconds; 0 when there is none.
@@ -84,7 +88,7 @@ impl Shared {
         let Some(text) = params.get("defer") else {
             return Ok(0);
         };
-        let most = self.nsqd.options.max_defer_timeout.as_millis();
+        let most = self.nsqd.options.longest_delay().as_millis();
         let delay = text
             .parse()
             .ok()

@@ -21,6 +21,43 @@ pub(super) async fn ping(From(shared): State) -> Response {
     }
 }
 
+/// The process lives. A disk that fails or is full is no reason to kill it: what it has would have
+/// to be read back, and delivery would stop.
+pub(super) async fn livez() -> Answer {
+    Answer::Plain("ok".to_owned())
+}
+
+/// Publishers may be sent here.
+pub(super) async fn readyz(From(shared): State) -> Response {
+    let nsqd = &shared.nsqd;
+    let why = match nsqd.health() {
+        Err(error) => Some(error.to_string()),
+        Ok(()) if nsqd.is_exiting() => Some("stopping".to_owned()),
+        Ok(()) if nsqd.journal.stats().disk_full => Some("the disk is full".to_owned()),
+        Ok(()) => None,
+    };
+    match why {
+        None => Answer::Plain(lost(nsqd)).into_response(),
+        Some(why) => {
+            let told = Answer::Plain(format!("not ready - {why}"));
+            (StatusCode::SERVICE_UNAVAILABLE, told).into_response()
+        }
+    }
+}
+
+/// Damage is no reason to send publishers away, but people want to know.
+fn lost(nsqd: &crate::Nsqd) -> String {
+    let topics = nsqd.topics();
+    match topics
+        .iter()
+        .map(|topic| topic.read(|queue| queue.lost_count()))
+        .sum::<u64>()
+    {
+        0 => "ok".to_owned(),
+        lost => format!("ok, but {lost} messages could not be delivered: the disk damaged them"),
+    }
+}
+
 pub(super) async fn info(From(shared): State) -> Result {
     let options = &shared.nsqd.options;
     let nanos = |duration: std::time::Duration| i64::try_from(duration.as_nanos());
@@ -72,6 +109,8 @@ pub(super) async fn metrics(From(shared): State) -> Answer {
         stats: stats::gather(nsqd, &wanted),
         connections: nsqd.clients().len(),
         journal: nsqd.journal.stats(),
+        publish_times: nsqd.times.publish.read(),
+        processing_times: nsqd.times.processing.read(),
         lookupds: shared.links.status(),
     }))
 }

@@ -24,6 +24,9 @@ pub struct Node {
     pub nsqd: Arc<Nsqd>,
     pub tcp: String,
     pub http: String,
+    /// Of the listener that changes nothing, if there is one.
+    pub read_only: Option<String>,
+    pub https: Option<String>,
     pub data: TempDir,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
@@ -46,6 +49,8 @@ impl Node {
         let server = Server::start(parsed.options).await.unwrap();
         let address = |port: Option<u16>| format!("127.0.0.1:{}", port.unwrap());
         let (tcp, http) = (address(server.tcp_port()), address(server.http_port()));
+        let read_only = server.read_only_port().map(|port| address(Some(port)));
+        let https = server.https_port().map(|port| address(Some(port)));
         let (stop, stopped) = oneshot::channel();
         let nsqd = Arc::clone(&server.nsqd);
         let task = tokio::spawn(async move {
@@ -58,6 +63,8 @@ impl Node {
             nsqd,
             tcp,
             http,
+            read_only,
+            https,
             data,
             stop,
             task,

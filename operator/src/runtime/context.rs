@@ -1,6 +1,7 @@
 //! What every pass may use.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -42,7 +43,13 @@ pub struct Context {
 
 impl Context {
     #[must_use]
-    pub fn new(client: Client, metrics: Metrics, stores: Stores, identity: String) -> Self {
+    pub fn new(
+        client: Client,
+        metrics: Metrics,
+        stores: Stores,
+        identity: String,
+        nsqd_token_file: Option<PathBuf>,
+    ) -> Self {
         let reporter = Reporter {
             controller: "nsq-operator".to_owned(),
             instance: Some(identity),
@@ -53,6 +60,7 @@ impl Context {
             nsq: nsq_http_api::Client::new(ClientOptions {
                 connect_timeout: NODE_TIMEOUT,
                 request_timeout: NODE_TIMEOUT,
+                token_file: nsqd_token_file,
                 ..ClientOptions::default()
             }),
             metrics,

@@ -9,6 +9,7 @@ pub mod permissions;
 pub mod watch;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub struct Options {
     pub lease_namespace: Option<String>,
     /// Name of this operator among its replicas.
     pub identity: String,
+    /// Of nsqd's HTTP API, where it asks for one.
+    pub nsqd_token_file: Option<PathBuf>,
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -99,6 +102,7 @@ async fn lead(
         metrics,
         watched.stores.clone(),
         options.identity.clone(),
+        options.nsqd_token_file.clone(),
     ));
     let counting = count_resources(context.clone());
     let controllers = watch::run(watched, context, options.namespace.as_deref(), stop.clone());

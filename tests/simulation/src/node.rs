@@ -50,9 +50,11 @@ impl Node {
             checkpoint_every: plan.checkpoint_every,
             journal_kept: 4 * plan.checkpoint_every,
             kept_for_peer: 0,
+            spill_file: 1 << 20,
             memory: MemoryBudget {
                 soft: plan.memory,
                 hard: 2 * plan.memory,
+                input: 32 << 20,
             },
         };
         let clock = Clock::simulated(EPOCH + now);

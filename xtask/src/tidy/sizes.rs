@@ -49,8 +49,11 @@ fn measure(name: &str, test: bool, text: &str, large: &mut BTreeMap<String, usiz
         // The sources are formatted: a body ends where a brace stands as deep as `fn`.
         let indent = line.len() - line.trim_start().len();
         let end = format!("{}}}", &line[..indent]);
+        // A trait's function without a body ends with its arguments.
+        let declared = format!("{})", &line[..indent]);
+        let is_end = |line: &str| line == end || line.starts_with(&declared) && line.ends_with(';');
         let rest = lines[at..].iter();
-        let length = rest.take_while(|line| **line != end).count() + 1;
+        let length = rest.take_while(|line| !is_end(line)).count() + 1;
         let one_line = line.ends_with('}') || line.ends_with(';');
         if !one_line && length > function_limit {
             large.insert(format!("{name}: {function}"), length);
@@ -110,8 +113,9 @@ mod tests {
     #[test]
     fn long_functions_are_found() {
         let body = "    x();\n".repeat(FUNCTION_LINES);
-        let text =
-            format!("impl A {{\n}}\npub(crate) async fn long<T>() {{\n{body}}}\nfn short() {{}}\n");
+        let text = format!(
+            "trait A {{\n    fn b(\n    );\n}}\npub(crate) async fn long<T>() {{\n{body}}}\nfn short() {{}}\n"
+        );
         let mut large = BTreeMap::new();
         measure("f.rs", false, &text, &mut large);
         let found: Vec<_> = large.into_iter().collect();

@@ -17,6 +17,7 @@ use crate::listen::{Listener, Stream};
 const CONNECTIONS: Connections = Connections {
     name: "HTTP",
     max: 4096,
+    max_rate: 0,
     stop_grace: Duration::from_secs(5),
 };
 /// For the head of a request, and for an idle connection until the next one.
@@ -32,7 +33,21 @@ pub struct RemoteAddress(pub String);
 
 /// Serves HTTP/1 until `stop`, then lets begun requests end, for a bounded time.
 pub async fn serve(listener: Listener, router: Router, stop: CancellationToken) {
-    CONNECTIONS
+    serve_as(CONNECTIONS.name, listener, router, stop).await;
+}
+
+/// As [`serve`], with another name in the log.
+pub async fn serve_as(
+    name: &'static str,
+    listener: Listener,
+    router: Router,
+    stop: CancellationToken,
+) {
+    let connections = Connections {
+        name,
+        ..CONNECTIONS
+    };
+    connections
         .serve(listener, stop.clone(), |stream, remote| {
             connection(stream, RemoteAddress(remote), router.clone(), stop.clone())
         })

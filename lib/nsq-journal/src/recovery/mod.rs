@@ -5,8 +5,8 @@ mod quarantine;
 mod replay;
 mod scan;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -79,18 +79,9 @@ pub(crate) fn open(
     let mut recovery = Recovery::default();
     let mut quarantine = Quarantine::new(&*disk, replay, &mut recovery);
     let found = Found::read(&*disk, &options, &mut quarantine)?;
-    let (segments, mut end) = replay::run(&pool, &found, &mut quarantine)?;
+    let (segments, end) = replay::run(&pool, &found, &mut quarantine)?;
     replay::settle(&*disk, &found)?;
-    if let Some(checkpoint) = &found.checkpoint
-        && checkpoint.at.lsn > end
-    {
-        quarantine.report(
-            end,
-            checkpoint.at.lsn,
-            "the end of the stream is missing, the checkpoint knows it was longer",
-        );
-        end = checkpoint.at.lsn;
-    }
+    let end = known_end(&found, end, &mut quarantine);
     let run = found.last_run + 1;
     let mut kept = Kept {
         files: found.checkpoints.clone(),
@@ -127,6 +118,7 @@ pub(crate) fn open(
         checkpoints: Mutex::new(kept),
         waiting: Mutex::default(),
         unwritten: Mutex::default(),
+        wake_all: OnceLock::new(),
         work: Condvar::new(),
         chores: Condvar::new(),
         space: Space::default(),
@@ -141,6 +133,20 @@ pub(crate) fn open(
         options,
     };
     Ok((log, recovery))
+}
+
+/// Where the stream ends, which a checkpoint may know better than what is left of it.
+fn known_end(found: &Found, end: Lsn, quarantine: &mut Quarantine<'_>) -> Lsn {
+    let known = found.checkpoint.as_ref();
+    let Some(known) = known
+        .map(|checkpoint| checkpoint.at.lsn)
+        .filter(|&at| at > end)
+    else {
+        return end;
+    };
+    let why = "the end of the stream is missing, the checkpoint knows it was longer";
+    quarantine.report(end, known, why);
+    known
 }
 
 /// A file for the first segment of the run. A disk that is too full for an ordinary one may still have room for a

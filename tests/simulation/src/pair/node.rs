@@ -66,10 +66,12 @@ impl PairNode {
         let housekeeping = Housekeeping {
             checkpoint_every: plan.checkpoint_every,
             journal_kept: 4 * plan.checkpoint_every,
+            spill_file: 1 << 20,
             kept_for_peer: 2 * plan.checkpoint_every,
             memory: MemoryBudget {
                 soft: plan.memory,
                 hard: 2 * plan.memory,
+                input: 32 << 20,
             },
         };
         let clock = Clock::simulated(EPOCH + now);
