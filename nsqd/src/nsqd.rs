@@ -79,6 +79,7 @@ impl Nsqd {
         // otherwise never take one, and replay more each time.
         let replayed = journal.stats().recovery.bytes;
         let last_checkpoint = journal.tail().saturating_sub(replayed);
+        let released = recovered.pair.released;
         let nsqd = Arc::new(Self {
             times: Times::default(),
             memory: MemoryLog::new(Arc::clone(journal.pool())),
@@ -105,6 +106,7 @@ impl Nsqd {
         for topic in nsqd.topics() {
             topic.change_now(&nsqd, |_, _| ()); // arms its timers
         }
+        nsqd.pair.finish_releases(&nsqd, released);
         nsqd.pair.hold_back(&nsqd);
         nsqd.pair.ensure_names(&nsqd);
         nsqd

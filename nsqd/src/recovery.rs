@@ -269,6 +269,7 @@ impl<'a> Restorer<'a> {
 
     /// Messages that the peer owns now. In images from after this they are gone already, and nothing else is below.
     fn release(&mut self, through: Lsn) {
+        self.pair.released = self.pair.released.max(through);
         for topic in self.topics.values_mut() {
             topic
                 .queue

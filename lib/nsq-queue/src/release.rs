@@ -38,7 +38,21 @@ impl<H: Host> Topic<H> {
         })
     }
 
-    /// Lets go of all messages whose base is not above `through`.
+    /// Blocks on disk with bases on both sides of `through`, with their first positions: read back first, they
+    /// are let go of message by message.
+    pub fn straddling(&self, through: u64) -> Vec<(H::Page, u64)> {
+        let blocks = self.lanes.iter().flat_map(|lane| lane.blocks.iter());
+        let astride = blocks.filter(|block| {
+            block.live > 0
+                && block.content.is_none()
+                && (block.first_base..block.last_base).contains(&through)
+        });
+        astride
+            .filter_map(|block| Some((block.page.clone()?, block.first_pos)))
+            .collect()
+    }
+
+    /// Lets go of all messages whose base is not above `through`. A block on disk that straddles it stays whole.
     pub fn release_through(&mut self, through: u64, effects: &mut Effects<H>) {
         let [fifo, deferred, imported] = &self.lanes;
         let bounds = [fifo, deferred, imported].map(|lane| lane.pos_after_base(through, false));

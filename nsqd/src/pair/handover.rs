@@ -9,6 +9,7 @@ use nsq_protocol::{PairAdoption, PairMirror};
 
 use super::origin::{self, Start, adopted, may_release};
 use super::{Pair, Shared};
+use crate::live_topic::LiveTopic;
 use crate::nsqd::Nsqd;
 
 /// R14: how long a node that comes back waits to be told what was adopted meanwhile, nanoseconds.
@@ -148,9 +149,7 @@ impl Pair {
             return;
         }
         for topic in nsqd.topics() {
-            topic.change_now(nsqd, |queue, effects| {
-                queue.release_through(through, effects);
-            });
+            release(nsqd, &topic, through);
         }
         self.counters.released.fetch_add(1, Ordering::Relaxed);
         tracing::info!("PAIR: handed over what came before {through}");
@@ -170,6 +169,21 @@ impl Pair {
             Self::let_go_on(nsqd, &mut shared, None);
         }
     }
+}
+
+/// Lets go of a topic's messages up to `through`, to the message.
+pub(super) fn release(nsqd: &Arc<Nsqd>, topic: &Arc<LiveTopic>, through: Lsn) {
+    for (page, pos) in topic.read(|queue| queue.straddling(through)) {
+        match nsqd.read_block(&page) {
+            Ok(paged) => drop(topic.change_now(nsqd, |queue, _| queue.page_in(pos, paged))),
+            // The block stays, and costs duplicates.
+            Err(error) => tracing::error!("TOPIC({}): {error}", topic.name),
+        }
+    }
+    topic.change_now(nsqd, |queue, effects| {
+        queue.release_through(through, effects);
+        queue.evict();
+    });
 }
 
 /// Looks after answers that wait for the peer and after hand-overs. Runs until its task is ended.

@@ -29,6 +29,8 @@ pub struct Mirror {
     /// Where the last hole ends.
     hole_end: Lsn,
     generation: u32,
+    /// The peer has let go of what came before.
+    pub released: Lsn,
     topics: BTreeMap<u32, Copied>,
     level: Durability,
 }
@@ -66,6 +68,7 @@ pub struct MirrorImage {
     pub whole: bool,
     pub hole_end: Lsn,
     pub generation: u32,
+    pub released: Lsn,
     pub topics: Vec<CopiedImage>,
 }
 
@@ -87,6 +90,8 @@ pub struct News {
     pub touched: Vec<Arc<LiveTopic>>,
     /// Numbers of those that are gone.
     pub dropped: Vec<u32>,
+    /// Everything before this is to be let go of, also where it lies on disk.
+    pub released: Option<Lsn>,
 }
 
 /// Messages that the peer's consumers finished.
@@ -114,6 +119,7 @@ impl Mirror {
             whole: true,
             hole_end: 0,
             generation: generation % GENERATIONS,
+            released: 0,
             topics: BTreeMap::new(),
             level,
         }
@@ -184,12 +190,7 @@ impl Mirror {
             Record::TopicPause { topic, paused } => self.with(topic, |queue| {
                 queue.pause(paused, &mut Effects::default());
             }),
-            Record::Release { through } => {
-                for topic in self.topics.values() {
-                    release(&topic.live, through.lsn);
-                    news.touched.push(Arc::clone(&topic.live));
-                }
-            }
+            Record::Release { through } => self.release(through.lsn, news),
             Record::Listed { from } => self.listed(from, news),
             _ => {
                 let topic = replay::topic_of(record).and_then(|topic| self.topics.get_mut(&topic));
@@ -253,11 +254,19 @@ impl Mirror {
     /// Everything unfinished was imported again since `from`.
     fn listed(&mut self, from: Lsn, news: &mut News) {
         self.remove_where(|told| told.last < from, news);
+        self.release(from, news);
+        self.whole |= from >= self.hole_end;
+    }
+
+    fn release(&mut self, through: Lsn, news: &mut News) {
         for topic in self.topics.values() {
-            release(&topic.live, from);
+            topic
+                .live
+                .restore(|queue| queue.release_through(through, &mut Effects::default()));
             news.touched.push(Arc::clone(&topic.live));
         }
-        self.whole |= from >= self.hole_end;
+        self.released = self.released.max(through);
+        news.released = news.released.max(Some(through));
     }
 
     fn remove_where(&mut self, gone: impl Fn(Told) -> bool, news: &mut News) {
@@ -307,6 +316,7 @@ impl Mirror {
             whole: self.whole,
             hole_end: self.hole_end,
             generation: self.generation,
+            released: self.released,
             topics: topics.collect(),
         }
     }
@@ -336,6 +346,7 @@ impl Mirror {
             whole: image.whole,
             hole_end: image.hole_end,
             generation: image.generation,
+            released: image.released,
             topics: topics.collect(),
             level,
         }
@@ -368,8 +379,4 @@ impl Copied {
             _ => {}
         }
     }
-}
-
-fn release(topic: &LiveTopic, through: Lsn) {
-    topic.restore(|queue| queue.release_through(through, &mut Effects::default()));
 }

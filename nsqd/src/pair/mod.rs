@@ -119,6 +119,8 @@ pub(crate) struct Recovered {
     pub(crate) mirror: Option<Mirror>,
     pub(crate) adoption: Option<Adoption>,
     pub(crate) finishes: Finishes,
+    /// Own messages up to here were let go of, since the checkpoint.
+    pub(crate) released: Lsn,
 }
 
 /// Options of mirrored topics: what happens to them is journalled by the peer.

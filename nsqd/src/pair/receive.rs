@@ -5,6 +5,7 @@ use std::sync::Arc;
 use nsq_journal::{JournalError, Lsn, Position, Record, check_slice};
 use nsq_protocol::{PairAdoption, PairMessage, PairMirror};
 
+use super::handover::release;
 use super::holder::{Greeting, Holding, greet};
 use super::mirror::{Heard, Mirror, News};
 use super::origin::word;
@@ -185,7 +186,10 @@ impl Pair {
     /// What the own topics have to know of what the peer said. The pair's lock is held.
     fn spread(&self, nsqd: &Arc<Nsqd>, news: News) {
         for topic in news.touched {
-            topic.change_now(nsqd, |_, _| ());
+            match news.released {
+                Some(through) => release(nsqd, &topic, through),
+                None => topic.change_now(nsqd, |_, _| ()),
+            }
             if topic.read(|queue| queue.is_crowded()) {
                 nsqd.page_soon(&topic);
             }
@@ -222,6 +226,19 @@ impl Pair {
             self.watch.notify_one(); // perhaps the own mirror covers a hand-over now
         }
         last
+    }
+
+    /// After a start, when spill files can be read: what was let go of is let go of there too.
+    pub(crate) fn finish_releases(&self, nsqd: &Arc<Nsqd>, own: Lsn) {
+        let shared = self.shared.lock();
+        for topic in nsqd.topics().iter().filter(|_| own > 0) {
+            release(nsqd, topic, own);
+        }
+        if let Some(mirror) = shared.mirror.as_ref().filter(|mirror| mirror.released > 0) {
+            for topic in mirror.topics() {
+                release(nsqd, &topic.live, mirror.released);
+            }
+        }
     }
 
     /// After a start: whatever the mirror has exists here.

@@ -20,21 +20,16 @@ use crate::plan::{Level, TOPICS};
 /// Virtual time after which a pair that has not come to rest is a failure.
 const PATIENCE: i64 = 600_000_000_000;
 
-/// All channels are there before the first message.
-pub fn make_channels(world: &PairWorld) {
-    for index in 0..2 {
-        let Some(nsqd) = world.nsqd(index) else {
-            continue;
-        };
-        for &(topic, channels) in TOPICS {
-            for channel in channels {
-                let made = nsqd
-                    .topic(topic)
-                    .and_then(|topic| topic.create_channel(&nsqd, channel));
-                if let Err(error) = made.map(|_| ()).and(nsqd.journal.sync().map(|_| ())) {
-                    let complaint = format!("{topic}/{channel}: {error}");
-                    world.auditor.lock().complain(complaint);
-                }
+/// All channels are there before the first message, on a blank node too.
+pub fn make_channels(world: &PairWorld, nsqd: &Arc<Nsqd>) {
+    for &(topic, channels) in TOPICS {
+        for channel in channels {
+            let made = nsqd
+                .topic(topic)
+                .and_then(|topic| topic.create_channel(nsqd, channel));
+            if let Err(error) = made.map(|_| ()).and(nsqd.journal.sync().map(|_| ())) {
+                let complaint = format!("{topic}/{channel}: {error}");
+                world.auditor.lock().complain(complaint);
             }
         }
     }

@@ -66,7 +66,6 @@ async fn live(plan: PairPlan) -> PairOutcome {
     for index in 0..2 {
         world.start(index);
     }
-    director::make_channels(&world);
     for origin in 0..2 {
         others.spawn(link(Arc::clone(&world), origin));
     }
@@ -173,6 +172,9 @@ impl PairWorld {
                     "{index} started in run {}, tail {}",
                     stats.run, stats.tail
                 ));
+                if stats.run == 1 {
+                    super::director::make_channels(self, &node.nsqd);
+                }
                 *self.nodes[index].lock() = Some(node);
             }
             Err(error) => {
