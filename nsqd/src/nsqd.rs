@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use nsq_daemon::tls::TlsAcceptor;
 use nsq_journal::{Durations, Journal, JournalError, Lsn, MemoryLog, Record, Spill};
-use nsq_protocol::{IdentifyLimits, MessageId, is_ephemeral};
+use nsq_protocol::{IdentifyLimits, is_ephemeral};
 use nsq_queue::{Topic, TopicOptions};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::live_topic::{Kept, LiveTopic};
 use crate::options::{Durability, Options};
 use crate::pager::{Housekeeping, Pager};
-use crate::pair::{self, Pair, PeerLost};
+use crate::pair::{self, Pair};
 use crate::timers::Timers;
 
 pub struct Nsqd {
@@ -33,7 +33,7 @@ pub struct Nsqd {
     pub pair: Pair,
     topics: RwLock<HashMap<String, Arc<LiveTopic>>>,
     next_topic_number: AtomicU32,
-    next_sequence: AtomicU64,
+    pub(crate) next_sequence: AtomicU64,
     next_client: AtomicU64,
     clients: Mutex<HashMap<u64, Arc<Client>>>,
     /// Topics with finishes and requeues that are not in the journal yet.
@@ -133,15 +133,6 @@ impl Nsqd {
 
     pub(crate) fn take_sequences(&self, count: u64) -> u64 {
         self.next_sequence.fetch_add(count, Ordering::Relaxed)
-    }
-
-    /// A message came in with its id: if it was ours once, none like it is given again.
-    pub(crate) fn note_id(&self, id: u64) {
-        let id = MessageId(id);
-        if id.node() == self.options.node() {
-            self.next_sequence
-                .fetch_max(id.sequence() + 1, Ordering::Relaxed);
-        }
     }
 
     /// Where the sequence of message ids stands, for checkpoints.
@@ -366,21 +357,6 @@ impl Nsqd {
         }
     }
 
-    /// As [`Nsqd::keep`], and by the peer if it has to be.
-    pub(crate) async fn keep_mirrored(&self, kept: Kept) -> Result<(), NotKept> {
-        // Both disks work at the same time.
-        let here = self.keep(kept);
-        let there = async {
-            match kept.mirrored {
-                true => self.pair.wait(self, kept.at).await,
-                false => Ok(()),
-            }
-        };
-        let (here, there) = tokio::join!(here, there);
-        here.map_err(NotKept::Journal)?;
-        there.map_err(NotKept::Peer)
-    }
-
     async fn sync(&self, at: Lsn) -> Result<(), JournalError> {
         struct Told(Notify);
         impl nsq_journal::Waiter for Told {
@@ -393,13 +369,6 @@ impl Nsqd {
         told.0.notified().await;
         self.journal.health()
     }
-}
-
-/// Why a message is not acknowledged.
-#[derive(Debug)]
-pub(crate) enum NotKept {
-    Journal(JournalError),
-    Peer(PeerLost),
 }
 
 /// Ephemeral topics are never journalled.

@@ -14,7 +14,6 @@ use crate::log::Log;
 use crate::record::{PUBLISH_FIXED, frame, put_publish_fixed};
 use crate::recovery::{self, Recovery, Replay};
 use crate::staging::{PAYLOAD_BYTES_MAX, Spot};
-use crate::stream::StreamReader;
 use crate::{JournalError, Lsn, Measured, Placed, Position, Record};
 
 /// How a journal is kept.
@@ -95,7 +94,7 @@ pub struct JournalStats {
 
 /// One write-ahead journal; see the crate's documentation.
 pub struct Journal {
-    log: Arc<Log>,
+    pub(crate) log: Arc<Log>,
     recovery: Recovery,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -182,55 +181,6 @@ impl Journal {
     /// is used up. Nothing was staged then.
     pub fn append(&self, record: &Record<'_>) -> Result<Lsn, JournalError> {
         append(&self.log, record)
-    }
-
-    /// As [`Journal::append`], for a record whose bytes are to be read from the chunk: `bodies_at` is where its payload
-    /// begins.
-    ///
-    /// # Errors
-    /// As [`Journal::append`], and [`JournalError::DiskFull`] already below the floor.
-    pub fn place(&self, record: &Record<'_>) -> Result<Placed, JournalError> {
-        let mut payload = Vec::new();
-        record.encode(&mut payload);
-        let bytes = payload.len() as u64;
-        self.log
-            .space
-            .admit(bytes, self.log.options.segment_bytes)?;
-        let spot = stage(&self.log, record.code(), &payload)?;
-        Ok(Placed {
-            lsn: spot.lsn,
-            end: spot.end,
-            bodies_at: spot.at + frame::HEADER as u32,
-            chunk: spot.chunk,
-        })
-    }
-
-    /// Has `watcher` woken whenever more was written. For as long as the journal lives, or until
-    /// [`Journal::unwatch`].
-    pub fn watch(&self, watcher: Arc<dyn Waiter>) {
-        self.log.watchers.lock().push(watcher);
-        self.log.watched.store(true, Ordering::Release);
-    }
-
-    /// Ends [`Journal::watch`].
-    pub fn unwatch(&self, watcher: &Arc<dyn Waiter>) {
-        let mut watchers = self.log.watchers.lock();
-        watchers.retain(|other| !Arc::ptr_eq(other, watcher));
-        self.log
-            .watched
-            .store(!watchers.is_empty(), Ordering::Release);
-    }
-
-    /// Reads the journal from its files, for somebody who keeps a copy.
-    pub fn reader(&self) -> StreamReader {
-        StreamReader::new(Arc::clone(&self.log))
-    }
-
-    /// Position of the oldest record that is still in the files.
-    pub fn oldest(&self) -> Lsn {
-        let catalog = self.log.catalog.lock();
-        let oldest = catalog.segments.front().map(|segment| segment.first);
-        oldest.unwrap_or_else(|| self.tail())
     }
 
     /// End of the staged records.
@@ -430,7 +380,7 @@ fn append(log: &Log, record: &Record<'_>) -> Result<Lsn, JournalError> {
     Ok(stage(log, record.code(), &payload)?.end)
 }
 
-fn stage(log: &Log, code: u8, payload: &[u8]) -> Result<Spot, JournalError> {
+pub(crate) fn stage(log: &Log, code: u8, payload: &[u8]) -> Result<Spot, JournalError> {
     log.poison.check()?;
     log.space.admit_small()?;
     check_size(payload.len() as u64)?;

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::Lsn;
 use crate::commit::Waiter;
 use crate::disk::DiskFile;
 use crate::log::Log;
 use crate::record::frame::{self, HEADER, Seed};
 use crate::record::slice::Builder;
 use crate::segment::{HEADER_BLOCK, SegmentHeader, path};
+use crate::{Journal, JournalError, Lsn, Placed, Record};
 
 /// Consecutive records of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,6 +196,57 @@ fn read(
         .map_err(|error| StreamError::Failed(error.to_string()))?;
     buffer.truncate(count);
     Ok(())
+}
+
+impl Journal {
+    /// As [`Journal::append`], for a record whose bytes are to be read from the chunk: `bodies_at` is where its payload
+    /// begins.
+    ///
+    /// # Errors
+    /// As [`Journal::append`], and [`JournalError::DiskFull`] already below the floor.
+    pub fn place(&self, record: &Record<'_>) -> Result<Placed, JournalError> {
+        let mut payload = Vec::new();
+        record.encode(&mut payload);
+        let bytes = payload.len() as u64;
+        self.log
+            .space
+            .admit(bytes, self.log.options.segment_bytes)?;
+        let spot = crate::journal::stage(&self.log, record.code(), &payload)?;
+        Ok(Placed {
+            lsn: spot.lsn,
+            end: spot.end,
+            bodies_at: spot.at + frame::HEADER as u32,
+            chunk: spot.chunk,
+        })
+    }
+
+    /// Has `watcher` woken whenever more was written. For as long as the journal lives, or until
+    /// [`Journal::unwatch`].
+    pub fn watch(&self, watcher: Arc<dyn Waiter>) {
+        self.log.watchers.lock().push(watcher);
+        self.log.watched.store(true, Ordering::Release);
+    }
+
+    /// Ends [`Journal::watch`].
+    pub fn unwatch(&self, watcher: &Arc<dyn Waiter>) {
+        let mut watchers = self.log.watchers.lock();
+        watchers.retain(|other| !Arc::ptr_eq(other, watcher));
+        self.log
+            .watched
+            .store(!watchers.is_empty(), Ordering::Release);
+    }
+
+    /// Reads the journal from its files, for somebody who keeps a copy.
+    pub fn reader(&self) -> StreamReader {
+        StreamReader::new(Arc::clone(&self.log))
+    }
+
+    /// Position of the oldest record that is still in the files.
+    pub fn oldest(&self) -> Lsn {
+        let catalog = self.log.catalog.lock();
+        let oldest = catalog.segments.front().map(|segment| segment.first);
+        oldest.unwrap_or_else(|| self.tail())
+    }
 }
 
 impl Log {

@@ -226,23 +226,8 @@ impl<H: Host> Topic<H> {
                 Taken::Dropped
             }
         };
-        channel.requeued_next = from == Source::Cursor;
-        match from {
-            Source::Cursor => {}
-            Source::Requeued => {
-                channel.requeued.pop_front();
-                return taken;
-            }
-            Source::Stray => {
-                channel.stray.remove(&item.pos);
-                if last_of_block {
-                    self.forget_read_block(item.pos);
-                }
-                return taken;
-            }
-        }
-        channel.cursor += 1;
-        if last_of_block {
+        channel.take_from(from, item.pos);
+        if last_of_block && from != Source::Requeued {
             self.forget_read_block(item.pos);
         }
         taken
@@ -354,6 +339,16 @@ impl<H: Host> Topic<H> {
 }
 
 impl Channel {
+    /// What waited there is on its way.
+    fn take_from(&mut self, from: Source, pos: u64) {
+        self.requeued_next = from == Source::Cursor;
+        match from {
+            Source::Cursor => self.cursor += 1,
+            Source::Requeued => drop(self.requeued.pop_front()),
+            Source::Stray => drop(self.stray.remove(&pos)),
+        }
+    }
+
     /// Who has waited longest, of the nearest.
     fn next_parked<H: Host>(&mut self, consumers: &Consumers<H>) -> Option<ConsumerId> {
         if !self.has_near {

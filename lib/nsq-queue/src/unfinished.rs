@@ -166,12 +166,14 @@ impl<H: Host> Topic<H> {
     }
 }
 
+/// A channel's number, what its cursor has not met yet, and its exceptions: (attempts, due).
+type ChannelWaiting = (u32, (u64, u64), BTreeMap<u64, (u16, i64)>);
+
 /// What waits within a stretch of positions.
 struct Waiting {
     /// Position to due time.
     held: BTreeMap<u64, i64>,
-    /// Number, what the cursor has not met yet, and the exceptions: (attempts, due).
-    channels: Vec<(u32, (u64, u64), BTreeMap<u64, (u16, i64)>)>,
+    channels: Vec<ChannelWaiting>,
 }
 
 impl Waiting {

@@ -4,9 +4,7 @@
 use std::sync::Arc;
 
 use nsq_journal::{JournalError, Lsn};
-use nsq_protocol::{
-    Command, Gate, IdentifyRequest, MessageId, PairRole, ProtocolError, State, Step,
-};
+use nsq_protocol::{Command, Gate, IdentifyRequest, MessageId, ProtocolError, State, Step};
 use nsq_queue::{SettleError, SubscribeError};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -14,7 +12,6 @@ use super::Connection;
 use super::subscription::Subscription;
 use crate::live_topic::{Kept, LiveTopic, Then};
 use crate::options::Durability;
-use crate::pair::PeerLost;
 
 /// Publishes that were decoded and not yet handed over.
 #[derive(Default)]
@@ -108,12 +105,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Command::Rdy(count) => self.set_ready(count),
             Command::Nop => {}
-            Command::Pair(role) => {
-                self.hand_over(input);
-                if let Err(error) = self.begin_link(role) {
-                    self.fail(error);
-                }
-            }
+            Command::Pair(role) => self.begin_link(role, input),
             Command::Req { id, delay_ms } => {
                 let delay = delay_ms as i64 * 1_000_000;
                 self.settle_one("REQ", id, |queue, now, consumer, id, effects| {
@@ -203,7 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Publishes what was gathered.
-    fn hand_over(&mut self, input: &[u8]) {
+    pub(super) fn hand_over(&mut self, input: &[u8]) {
         self.hand_over_at(input, 0);
     }
 
@@ -232,35 +224,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             pool.prepare(); // at the other levels the journal does so when it writes
         }
         self.nsqd.pager.note_memory(pool.live_bytes());
-    }
-
-    /// The connection becomes a link of the pair, once everything before was sent.
-    fn begin_link(&mut self, role: &[u8]) -> Result<(), ProtocolError> {
-        if !self.may_link {
-            return Err(ProtocolError::invalid("invalid command PAIR"));
-        }
-        // A link is about all topics.
-        self.authorize("PAIR", "*", "")?;
-        self.authorize("PAIR", "*", "*")?;
-        let role = PairRole::parse(role);
-        let role = role.ok_or_else(|| ProtocolError::invalid("PAIR takes origin or holder"))?;
-        self.link = Some(role);
-        Ok(())
-    }
-
-    /// `--on-peer-loss=block`: what the peer cannot have is not taken.
-    fn refused_for_the_peer(&mut self, verb: &'static str) -> bool {
-        let refused = self.nsqd.pair.is_awaited() && self.nsqd.pair.refuses();
-        if refused {
-            self.peer_lost(verb);
-        }
-        refused
-    }
-
-    pub(super) fn peer_lost(&mut self, verb: &'static str) {
-        let code = publish_code(verb);
-        let text = format!("{verb} failed {PeerLost}");
-        self.fail(ProtocolError::fatal(code, text));
     }
 
     fn publish_failed(&mut self, verb: &'static str, error: &JournalError) {
@@ -399,7 +362,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-fn publish_code(verb: &str) -> &'static str {
+pub(super) fn publish_code(verb: &str) -> &'static str {
     match verb {
         "MPUB" => "E_MPUB_FAILED",
         "DPUB" => "E_DPUB_FAILED",

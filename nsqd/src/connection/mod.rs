@@ -8,6 +8,7 @@ mod buffers;
 mod codec;
 mod commands;
 mod outbox;
+mod pair;
 mod snappy;
 mod subscription;
 mod transport;
@@ -24,7 +25,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
 use crate::client::{Client, Waits};
-use crate::nsqd::{NotKept, Nsqd};
+use crate::nsqd::Nsqd;
+use crate::pair::NotKept;
 use arrival::Arrival;
 use auth::Auth;
 use buffers::{Inbox, SCRATCH};

@@ -11,9 +11,9 @@ use nsq_protocol::{ProtocolError, push_error, push_response};
 use tokio::io::AsyncWrite;
 
 use crate::live_topic::Kept;
-use crate::nsqd::{NotKept, Nsqd};
+use crate::nsqd::Nsqd;
 use crate::options::Durability;
-use crate::pair::PeerLost;
+use crate::pair::{NotKept, PeerLost};
 
 /// `OK` as a response frame.
 const OK: &[u8; 10] = b"\0\0\0\x06\0\0\0\0OK";

@@ -6,8 +6,7 @@ use axum::http::Uri;
 use nsq_daemon::http::{Answer, ApiError, Params};
 use nsq_protocol::is_valid_name;
 
-use crate::nsqd::NotKept;
-use crate::pair::PeerLost;
+use crate::pair::{NotKept, PeerLost};
 
 use super::{Result, Shared, State, not_kept};
 

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use nsq_journal::{JournalError, List, Position, Record, Requeued};
-use nsq_queue::{Import, Unfinished};
+use nsq_journal::{JournalError, List, Lsn, Position, Record, Requeued};
+use nsq_queue::{Effects, Import, Pending, Topic, Unfinished};
 
 use super::mirror::Mirror;
 use super::receive::ensure;
 use super::{Adoption, Pair, Shared};
-use crate::host::ChunkRef;
+use crate::host::{ChunkRef, NsqHost};
 use crate::live_topic::{Kept, LiveTopic};
 use crate::nsqd::Nsqd;
 use crate::options::Durability;
@@ -236,101 +236,18 @@ fn import(
         return Ok(false);
     }
     let own = nsqd.topic(&mirrored.name)?;
-    let pending = |name: &str| {
-        let pending = message.pending.iter();
-        let named = pending.filter(|pending| {
-            let mut channels = channels.iter();
-            channels.any(|(number, other)| *number == pending.channel && other == name)
-        });
-        named.copied().next()
-    };
-    let number = own.number;
-    let body = message.chunk.0.bytes(message.offset, message.len);
-    let now = nsqd.clock.now();
     let committed = own.committed(nsqd);
     let imported = own.change_now(nsqd, |queue, effects| {
         // R9: what was imported since the adoption began need not be imported again.
-        if queue
-            .base_floor(message.id)
-            .is_some_and(|base| base >= adoption.began)
-        {
+        let base = queue.base_floor(message.id);
+        if base.is_some_and(|base| base >= adoption.began) {
             return Ok(false);
         }
-        let finishes = nsqd.pair.finishes.lock();
-        // R16: what was finished here does not come back.
-        let waits = |channel: &nsq_queue::Channel| {
-            let waiting = pending(&channel.name).is_some() || message.held;
-            waiting && !finishes.contains(number, channel.number, message.id)
-        };
-        let finished = queue.channels().filter(|channel| !waits(channel));
-        let finished: Vec<u32> = finished
-            .filter(|channel| !channel.ephemeral)
-            .map(|channel| channel.number)
-            .collect();
-        let waiting: Vec<_> = queue
-            .channels()
-            .filter(|channel| !channel.ephemeral && waits(channel))
-            .filter_map(|channel| Some((channel.number, pending(&channel.name)?)))
-            .collect();
-        drop(finishes);
-        if waiting.is_empty() && !message.held {
+        let takers = takers(nsqd, queue, channels, message);
+        if takers.waiting.is_empty() && !message.held {
             return Ok(false);
         }
-        let attempts = waiting.iter().map(|(_, pending)| pending.attempts).min();
-        let due = waiting.iter().map(|(_, pending)| pending.due).min();
-        let (attempts, due) = (attempts.unwrap_or(0), due.unwrap_or(message.due));
-        // R13: written also when the message is here: its base moves up.
-        let placed = nsqd.journal.place(&Record::Import {
-            topic: number,
-            id: message.id,
-            timestamp: message.timestamp,
-            attempts,
-            due,
-            held: message.held,
-            finished: List::Given(&finished),
-            body,
-            body_at: 0,
-        })?;
-        let offset = placed.bodies_at + IMPORT_BODY + 4 * finished.len() as u32;
-        let ephemeral = queue.channels().filter(|channel| channel.ephemeral);
-        let mut done: Vec<u32> = finished.clone();
-        done.extend(ephemeral.map(|channel| channel.number));
-        let import = Import {
-            id: message.id,
-            timestamp: message.timestamp,
-            attempts,
-            due,
-            held: message.held,
-            finished: &done,
-            chunk: &ChunkRef(placed.chunk),
-            offset,
-            len: message.len,
-            base: placed.end,
-            kept_at: placed.end,
-            committed,
-        };
-        queue.import(&import, now, effects);
-        for (channel, pending) in waiting {
-            if (pending.attempts, pending.due) == (attempts, due) {
-                continue;
-            }
-            let item = Requeued {
-                id: message.id,
-                attempts: pending.attempts,
-                due: pending.due,
-            };
-            nsqd.journal.append(&Record::Requeue {
-                topic: number,
-                channel,
-                items: List::Given(&[item]),
-            })?;
-            let item = nsq_queue::Requeued {
-                id: item.id,
-                attempts: item.attempts,
-                due: item.due,
-            };
-            queue.put_off(channel, item, now);
-        }
+        write_import(nsqd, queue, message, &takers, committed, effects)?;
         Ok(true)
     })?;
     if imported && own.read(|queue| queue.is_crowded()) {
@@ -338,6 +255,105 @@ fn import(
     }
     nsqd.note_id(message.id);
     Ok(imported)
+}
+
+/// The own channels, as far as a message concerns them.
+struct Takers {
+    waiting: Vec<(u32, Pending)>,
+    finished: Vec<u32>,
+    ephemeral: Vec<u32>,
+}
+
+fn takers(
+    nsqd: &Nsqd,
+    queue: &Topic<NsqHost>,
+    channels: &[(u32, String)],
+    message: &Unfinished<ChunkRef>,
+) -> Takers {
+    let finishes = nsqd.pair.finishes.lock();
+    let mut takers = Takers {
+        waiting: Vec::new(),
+        finished: Vec::new(),
+        ephemeral: Vec::new(),
+    };
+    for channel in queue.channels() {
+        let named = |number: u32| {
+            let mut channels = channels.iter();
+            channels.any(|(other, name)| *other == number && *name == channel.name)
+        };
+        let pending = message
+            .pending
+            .iter()
+            .find(|pending| named(pending.channel));
+        // R16: what was finished here does not come back.
+        let is_done = || finishes.contains(queue.number, channel.number, message.id);
+        match pending {
+            _ if channel.ephemeral => takers.ephemeral.push(channel.number),
+            Some(pending) if !is_done() => takers.waiting.push((channel.number, *pending)),
+            None if message.held && !is_done() => {}
+            _ => takers.finished.push(channel.number),
+        }
+    }
+    takers
+}
+
+/// R13: written also when the message is here: its base moves up.
+fn write_import(
+    nsqd: &Nsqd,
+    queue: &mut Topic<NsqHost>,
+    message: &Unfinished<ChunkRef>,
+    takers: &Takers,
+    committed: Lsn,
+    effects: &mut Effects<NsqHost>,
+) -> Result<(), JournalError> {
+    let (topic, now) = (queue.number, nsqd.clock.now());
+    let waiting = || takers.waiting.iter().map(|(_, pending)| pending);
+    let attempts = waiting().map(|pending| pending.attempts).min().unwrap_or(0);
+    let due = waiting()
+        .map(|pending| pending.due)
+        .min()
+        .unwrap_or(message.due);
+    let placed = nsqd.journal.place(&Record::Import {
+        topic,
+        id: message.id,
+        timestamp: message.timestamp,
+        attempts,
+        due,
+        held: message.held,
+        finished: List::Given(&takers.finished),
+        body: message.chunk.0.bytes(message.offset, message.len),
+        body_at: 0,
+    })?;
+    let finished = [&takers.finished[..], &takers.ephemeral].concat();
+    let import = Import {
+        id: message.id,
+        timestamp: message.timestamp,
+        attempts,
+        due,
+        held: message.held,
+        finished: &finished,
+        chunk: &ChunkRef(placed.chunk),
+        offset: placed.bodies_at + IMPORT_BODY + 4 * takers.finished.len() as u32,
+        len: message.len,
+        base: placed.end,
+        kept_at: placed.end,
+        committed,
+    };
+    queue.import(&import, now, effects);
+    for &(channel, pending) in &takers.waiting {
+        if (pending.attempts, pending.due) == (attempts, due) {
+            continue;
+        }
+        let (id, attempts, due) = (message.id, pending.attempts, pending.due);
+        let item = Requeued { id, attempts, due };
+        nsqd.journal.append(&Record::Requeue {
+            topic,
+            channel,
+            items: List::Given(&[item]),
+        })?;
+        queue.put_off(channel, nsq_queue::Requeued { id, attempts, due }, now);
+    }
+    Ok(())
 }
 
 /// Bytes of an import record before its list of channels.

@@ -16,3 +16,15 @@ fn worlds_lose_nothing() {
     }
     println!("{steps} steps");
 }
+
+#[test]
+fn pairs_lose_nothing_they_do_not_tell_of() {
+    for seed in 0..40 {
+        let outcome = nsq_simulation::pair::run(nsq_simulation::pair::PairPlan::of(seed));
+        assert!(
+            outcome.verdict.is_good(),
+            "cargo xtask simulate --pair --seed {seed}: {:#?}",
+            outcome.verdict
+        );
+    }
+}

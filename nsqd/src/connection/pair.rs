@@ -1,0 +1,46 @@
+//! What a connection has to do with the pair: it may become a link, and its publishes may have to wait for the peer.
+
+use nsq_protocol::{PairRole, ProtocolError};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Connection;
+use super::commands::publish_code;
+use crate::pair::PeerLost;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// The connection becomes a link of the pair, once everything before was sent.
+    pub(super) fn begin_link(&mut self, role: &[u8], input: &[u8]) {
+        self.hand_over(input);
+        if let Err(error) = self.may_begin(role) {
+            self.fail(error);
+        }
+    }
+
+    fn may_begin(&mut self, role: &[u8]) -> Result<(), ProtocolError> {
+        if !self.may_link {
+            return Err(ProtocolError::invalid("invalid command PAIR"));
+        }
+        // A link is about all topics.
+        self.authorize("PAIR", "*", "")?;
+        self.authorize("PAIR", "*", "*")?;
+        let role = PairRole::parse(role);
+        let role = role.ok_or_else(|| ProtocolError::invalid("PAIR takes origin or holder"))?;
+        self.link = Some(role);
+        Ok(())
+    }
+
+    /// `--on-peer-loss=block`: what the peer cannot have is not taken.
+    pub(super) fn refused_for_the_peer(&mut self, verb: &'static str) -> bool {
+        let refused = self.nsqd.pair.is_awaited() && self.nsqd.pair.refuses();
+        if refused {
+            self.peer_lost(verb);
+        }
+        refused
+    }
+
+    pub(super) fn peer_lost(&mut self, verb: &'static str) {
+        let code = publish_code(verb);
+        let text = format!("{verb} failed {PeerLost}");
+        self.fail(ProtocolError::fatal(code, text));
+    }
+}
