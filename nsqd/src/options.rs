@@ -60,8 +60,6 @@ pub struct Options {
     pub mirror_ack: MirrorAck,
     pub on_peer_loss: OnPeerLoss,
     pub peer_loss_timeout: Duration,
-    /// 0: on request only.
-    pub adopt_after: Duration,
 
     pub msg_timeout: Duration,
     pub max_msg_timeout: Duration,

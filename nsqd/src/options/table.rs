@@ -111,8 +111,6 @@ fn pair() -> Vec<Opt<O>> {
             "what publishers see of a peer that is gone: degrade (OK means kept here) or block (refused)"),
         Opt::value("peer-loss-timeout", |o: &mut O| &mut o.peer_loss_timeout, secs(1),
             "how long OKs wait for a peer that does not acknowledge"),
-        Opt::value("adopt-after", |o: &mut O| &mut o.adopt_after, secs(0),
-            "take over the peer's messages when it was silent for so long and no nsqlookupd has heard of it; 0: on request only"),
     ]
 }
 
