@@ -13,7 +13,7 @@ use crate::nsqd::Nsqd;
 use crate::options::Durability;
 
 /// The format of [`State`]; a later one gets the next number.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct State {

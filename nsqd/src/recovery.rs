@@ -270,6 +270,7 @@ fn topic_of(record: &Record<'_>) -> Option<u32> {
         | Record::ChannelPause { topic, .. }
         | Record::Finish { topic, .. }
         | Record::Delivered { topic, .. }
+        | Record::Settings { topic, .. }
         | Record::Requeue { topic, .. } => Some(topic),
         // Handled by name, of the journal itself, or of pairs, which this version does not form.
         _ => None,
@@ -297,6 +298,14 @@ fn replay(queue: &mut Topic<NsqHost>, record: &Record<'_>) {
             through_id,
             ..
         } => queue.replay_delivered(channel, through_id),
+        Record::Settings { channel, json, .. } => match serde_json::from_str(json) {
+            Ok(settings) if channel == 0 => queue.set_settings(settings),
+            Ok(settings) => drop(queue.set_channel_settings(channel, settings)),
+            Err(error) => {
+                let name = &queue.name;
+                tracing::error!("TOPIC({name}): settings of a later version are ignored - {error}");
+            }
+        },
         Record::Requeue { channel, items, .. } => {
             for item in items.iter() {
                 let item = nsq_queue::Requeued {

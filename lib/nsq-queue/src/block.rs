@@ -27,6 +27,8 @@ pub(crate) struct Block<H: Host> {
     pub first_pos: u64,
     pub count: u32,
     pub bytes: u64,
+    /// When its youngest message was published; 0: not known.
+    pub newest: i64,
     /// Pairs of (message, channel) that are not finished; a message that no channel has got
     /// yet counts once, for the topic.
     pub live: u64,
@@ -61,5 +63,6 @@ impl<H: Host> Block<H> {
         content.entries.push(Entry { chunk, ..entry });
         self.count += 1;
         self.bytes += u64::from(entry.len);
+        self.newest = self.newest.max(entry.timestamp);
     }
 }

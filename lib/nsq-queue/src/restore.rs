@@ -28,6 +28,7 @@ impl<H: Host> Topic<H> {
         topic.message_count = image.message_count;
         topic.message_bytes = image.message_bytes;
         topic.distributed_count = image.distributed_count;
+        topic.settings = Box::new(image.settings);
         for (lane, (next_pos, blocks)) in topic.lanes.iter_mut().zip(image.lanes) {
             lane.next_pos = next_pos;
             lane.blocks = blocks
@@ -37,6 +38,7 @@ impl<H: Host> Topic<H> {
                     first_pos: block.first_pos,
                     count: block.count,
                     bytes: block.bytes,
+                    newest: block.newest,
                     live: 0,
                     content: None,
                     page: block.page,
@@ -47,6 +49,7 @@ impl<H: Host> Topic<H> {
             topic.restore_channel(channel);
         }
         topic.count_live();
+        topic.apply_settings();
         topic
     }
 
@@ -56,6 +59,7 @@ impl<H: Host> Topic<H> {
         channel.start_count = image.start_count;
         channel.requeue_count = image.requeue_count;
         channel.timeout_count = image.timeout_count;
+        channel.settings = image.settings.map(Box::new);
         let exceptions = image.exceptions.into_iter();
         channel.restoring = exceptions.map(|e| (e.pos, (e.attempts, e.due))).collect();
         self.by_name.insert(image.name, self.channels.len());
@@ -94,6 +98,7 @@ impl<H: Host> Topic<H> {
                 lane.released.extend(block.page.take());
             }
             lane.blocks.retain(|block| block.live > 0);
+            lane.kept_bytes = lane.blocks.iter().map(|block| block.bytes).sum();
         }
     }
 

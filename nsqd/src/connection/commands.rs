@@ -217,7 +217,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.nsqd.pager.note_memory(pool.live_bytes());
     }
 
-    fn publish_failed(&mut self, verb: &'static str, error: &JournalError) {
+    fn publish_failed(&mut self, verb: &'static str, error: &dyn std::fmt::Display) {
         let code = match verb {
             "PUB" => "E_PUB_FAILED",
             "MPUB" => "E_MPUB_FAILED",
