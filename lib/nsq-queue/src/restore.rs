@@ -28,7 +28,7 @@ impl<H: Host> Topic<H> {
         topic.message_count = image.message_count;
         topic.message_bytes = image.message_bytes;
         topic.distributed_count = image.distributed_count;
-        topic.settings = Box::new(image.settings);
+        *topic.settings = image.settings;
         for (lane, (next_pos, blocks)) in topic.lanes.iter_mut().zip(image.lanes) {
             lane.next_pos = next_pos;
             lane.blocks = blocks

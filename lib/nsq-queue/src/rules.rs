@@ -47,7 +47,7 @@ impl<H: Host> Topic<H> {
 
     /// Sets the topic's, in the place of what it had.
     pub fn set_settings(&mut self, settings: Settings) {
-        self.settings = Box::new(settings);
+        *self.settings = settings;
         self.apply_settings();
     }
 
