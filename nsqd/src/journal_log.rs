@@ -50,7 +50,11 @@ pub fn log_all(nsqd: &Arc<Nsqd>) {
         level = level.max(topic.level());
         topic.listed.store(false, Ordering::Release);
         if let Err(error) = log_topic(nsqd, &topic) {
-            tracing::error!("TOPIC({}): cannot journal finishes - {error}", topic.name);
+            match error {
+                // Said once for all, by the pager.
+                JournalError::DiskFull(_) => tracing::debug!("TOPIC({}): {error}", topic.name),
+                _ => tracing::error!("TOPIC({}): cannot journal finishes - {error}", topic.name),
+            }
             topic.change_now(nsqd, |_, _| ()); // lists it again
         }
     }

@@ -15,6 +15,7 @@ mod host;
 mod http;
 mod input_budget;
 mod journal_log;
+pub mod journal_tool;
 mod limits;
 mod live_topic;
 pub mod lookup;

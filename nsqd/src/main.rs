@@ -9,6 +9,10 @@ use nsqd::Server;
 use nsqd::options::Options;
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == "journal") {
+        return nsqd::journal_tool::run(arguments);
+    }
     let parsed = match Options::from_args(&identity::hostname(), std::env::args_os().skip(1)) {
         Ok(parsed) => parsed,
         Err(stop) => return stop.report("[nsqd] "),

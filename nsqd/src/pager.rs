@@ -19,13 +19,15 @@ use crate::live_topic::LiveTopic;
 use crate::memory_budget::MemoryBudget;
 use crate::nsqd::Nsqd;
 
-/// How much journal is kept.
+/// How much there may be of everything.
 #[derive(Debug, Clone, Copy)]
 pub struct Housekeeping {
     /// A checkpoint is due after this many bytes.
     pub checkpoint_every: u64,
     /// What keeps more bytes than this from being let go is paged out.
     pub journal_kept: u64,
+    /// Spill files are no larger than this: their space comes back file by file.
+    pub spill_file: u64,
     /// How much memory messages may take.
     pub memory: MemoryBudget,
 }
@@ -39,6 +41,7 @@ impl Housekeeping {
         Self {
             checkpoint_every: journal_kept / 4,
             journal_kept,
+            spill_file: (bytes / 32).max(SPILL_FILE_MIN),
             memory: MemoryBudget::of_this_process(memory_limit),
         }
     }
@@ -47,10 +50,20 @@ impl Housekeeping {
 /// The most journal that is kept before a backlog goes to spill files.
 const JOURNAL_KEPT: u64 = 1 << 30;
 
+const SPILL_FILE_MIN: u64 = 256 << 10;
+
+type Queue = nsq_queue::Topic<crate::host::NsqHost>;
+
 /// How often the journal's growth and, while it is short, the memory are looked at.
 const LOOK: Duration = Duration::from_millis(250);
 /// How soon a failed disk is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Of checkpoints after which nothing changes: each of the two kept holds back what it names.
+const CHECKPOINTS_THAT_HELP: u32 = 3;
+
+/// Checkpoints are so many times as frequent while the disk is full.
+const MANY_WHEN_FULL: u64 = 8;
 
 pub struct Pager {
     crowded: Mutex<Crowded>,
@@ -63,6 +76,16 @@ pub struct Pager {
     housekeeping: Housekeeping,
     /// End of the journal when the last checkpoint was taken.
     last_checkpoint: AtomicU64,
+    /// While the disk is full.
+    full: Mutex<Option<Full>>,
+}
+
+#[derive(Default)]
+struct Full {
+    /// When, in steady time.
+    looked_at: i64,
+    /// Looks at which nothing had been journalled since the last.
+    idle: u32,
 }
 
 #[derive(Default)]
@@ -82,6 +105,7 @@ impl Pager {
             inputs: InputBudget::new(housekeeping.memory.input),
             housekeeping,
             last_checkpoint: AtomicU64::new(last_checkpoint),
+            full: Mutex::default(),
         }
     }
 
@@ -202,13 +226,45 @@ impl Pager {
         }
         self.shrink(nsqd)?;
         let tail = nsqd.journal.tail();
-        if tail - self.last_checkpoint.load(Ordering::Relaxed) >= self.housekeeping.checkpoint_every
-        {
+        let grown = tail - self.last_checkpoint.load(Ordering::Relaxed);
+        if grown >= self.housekeeping.checkpoint_every {
             self.last_checkpoint.store(tail, Ordering::Relaxed);
             nsqd.let_journal_go(tail.saturating_sub(self.housekeeping.journal_kept))?;
             checkpoint::take(nsqd, false)?;
+        } else if self.may_give_space(nsqd, grown) {
+            // What consumers have finished meanwhile can be let go, and is what publishers wait
+            // for. Nothing is paged out: that would take from the reserve.
+            self.last_checkpoint.store(tail, Ordering::Relaxed);
+            checkpoint::take(nsqd, false)?;
         }
         Ok(())
+    }
+
+    /// The disk is full, and another checkpoint may let something go. Says so when that begins or
+    /// ends, once.
+    fn may_give_space(&self, nsqd: &Nsqd, grown: u64) -> bool {
+        let now = nsqd.clock.now();
+        let is_full = nsqd.journal.is_disk_full();
+        let mut full = self.full.lock();
+        let was = full.take_if(|_| !is_full);
+        if was.is_some() {
+            tracing::info!("journal: there is space again, publishing resumes");
+        }
+        if !is_full {
+            return false;
+        }
+        let full = full.get_or_insert_with(|| {
+            tracing::error!("journal: the disk is full, publishing is refused");
+            Full::default()
+        });
+        // Finishes of a backlog that flows again fill segments faster than that.
+        let much = grown >= self.housekeeping.checkpoint_every / MANY_WHEN_FULL;
+        if now - full.looked_at < RETRY.as_nanos() as i64 && !much {
+            return false;
+        }
+        full.looked_at = now;
+        full.idle = if grown > 0 { 0 } else { full.idle + 1 };
+        full.idle <= CHECKPOINTS_THAT_HELP
     }
 
     /// Pages out of all topics while memory is over its budget.
@@ -235,14 +291,35 @@ impl Pager {
 }
 
 impl Nsqd {
-    /// Writes blocks to the topic's spill files, as long as `next` names one. Written without
-    /// the topic's lock.
-    pub(crate) fn page_out(
+    /// Writes blocks to the topic's spill files, as long as `next` names one and the disk is not
+    /// full: what is left then is for finishes and checkpoints. Written without the topic's lock.
+    fn page_out(
         self: &Arc<Self>,
         topic: &Arc<LiveTopic>,
-        next: impl Fn(&mut nsq_queue::Topic<crate::host::NsqHost>) -> Option<PageOut<ChunkRef>>,
+        next: impl Fn(&mut Queue) -> Option<PageOut<ChunkRef>>,
     ) -> Result<(), JournalError> {
-        while let Some(block) = topic.change_now(self, |queue, _| next(queue)) {
+        self.page_out_while(topic, || self.journal.look_at_space(), next)
+    }
+
+    /// As [`Nsqd::page_out`], however full the disk is.
+    pub(crate) fn page_out_all(
+        self: &Arc<Self>,
+        topic: &Arc<LiveTopic>,
+    ) -> Result<(), JournalError> {
+        let next = |queue: &mut Queue| queue.next_page_out_of(|_| true);
+        self.page_out_while(topic, || Ok(true), next)
+    }
+
+    fn page_out_while(
+        self: &Arc<Self>,
+        topic: &Arc<LiveTopic>,
+        may: impl Fn() -> Result<bool, JournalError>,
+        next: impl Fn(&mut Queue) -> Option<PageOut<ChunkRef>>,
+    ) -> Result<(), JournalError> {
+        while may()? {
+            let Some(block) = topic.change_now(self, |queue, _| next(queue)) else {
+                break;
+            };
             let page = self.write_block(topic.number, &block)?;
             let count = block.messages.len();
             let unneeded = topic.change_now(self, |queue, _| {

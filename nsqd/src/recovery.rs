@@ -11,7 +11,7 @@ use nsq_journal::{
 use nsq_protocol::MessageId;
 use nsq_queue::{Run, Topic};
 
-use crate::checkpoint::{State, VERSION};
+use crate::checkpoint::{Extras, State, VERSION};
 use crate::clock::Clock;
 use crate::host::{ChunkRef, NsqHost, Page};
 use crate::nsqd::{Nsqd, Recovered, topic_options};
@@ -32,7 +32,7 @@ pub fn open(options: Options) -> Result<Arc<Nsqd>, JournalError> {
         segment_bytes: defaults.segment_bytes.min((volume / 64).max(SEGMENT_MIN)),
         zero_segments: options.durability != Durability::Memory,
         recycle_bytes: housekeeping.journal_kept + housekeeping.checkpoint_every,
-        free_floor: defaults.free_floor.min(volume / 20),
+        free_floor: defaults.free_floor.min(volume / 10),
         ..defaults
     };
     open_on(disk, journal_options, options, Clock::start(), housekeeping)
@@ -50,7 +50,10 @@ pub fn open_on(
     housekeeping: Housekeeping,
 ) -> Result<Arc<Nsqd>, JournalError> {
     let spill_options = SpillOptions {
-        file_bytes: options.max_bytes_per_file as u64, // checked to be positive
+        // The option was checked to be positive.
+        file_bytes: housekeeping
+            .spill_file
+            .min(options.max_bytes_per_file as u64),
     };
     let mut restorer = Restorer::new(&options);
     let journal = Journal::open(disk.clone(), journal_options, &mut restorer)?;
@@ -196,10 +199,9 @@ impl<'a> Restorer<'a> {
 
 impl Replay for Restorer<'_> {
     fn checkpoint(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let state: State = match bytes.split_first() {
-            Some((&VERSION, body)) => {
-                postcard::from_bytes(body).map_err(|error| format!("checkpoint: {error}"))?
-            }
+        let failed = |error| format!("checkpoint: {error}");
+        let (state, rest): (State, &[u8]) = match bytes.split_first() {
+            Some((&VERSION, body)) => postcard::take_from_bytes(body).map_err(failed)?,
             Some((version, _)) => return Err(format!("checkpoint of version {version}")),
             None => return Err("empty checkpoint".to_owned()),
         };
@@ -215,6 +217,15 @@ impl Replay for Restorer<'_> {
                 hold_known: true,
             };
             self.topics.insert(number, restoring);
+        }
+        let extras = match rest {
+            [] => Extras::default(), // older checkpoints have none
+            rest => postcard::from_bytes(rest).map_err(failed)?,
+        };
+        for (topic, channel, json) in extras.settings {
+            if let Some(topic) = self.topics.get_mut(&topic) {
+                set(&mut topic.queue, channel, &json);
+            }
         }
         Ok(())
     }
@@ -277,6 +288,18 @@ fn topic_of(record: &Record<'_>) -> Option<u32> {
     }
 }
 
+fn set(queue: &mut Topic<NsqHost>, channel: u32, json: &str) {
+    match serde_json::from_str(json) {
+        Ok(settings) if channel == 0 => queue.set_settings(settings),
+        // A channel that was deleted meanwhile needs none.
+        Ok(settings) => drop(queue.set_channel_settings(channel, settings)),
+        Err(error) => {
+            let name = &queue.name;
+            tracing::error!("TOPIC({name}): settings of a later version are ignored - {error}");
+        }
+    }
+}
+
 fn replay(queue: &mut Topic<NsqHost>, record: &Record<'_>) {
     match *record {
         Record::TopicEmpty { .. } => queue.empty(),
@@ -298,14 +321,7 @@ fn replay(queue: &mut Topic<NsqHost>, record: &Record<'_>) {
             through_id,
             ..
         } => queue.replay_delivered(channel, through_id),
-        Record::Settings { channel, json, .. } => match serde_json::from_str(json) {
-            Ok(settings) if channel == 0 => queue.set_settings(settings),
-            Ok(settings) => drop(queue.set_channel_settings(channel, settings)),
-            Err(error) => {
-                let name = &queue.name;
-                tracing::error!("TOPIC({name}): settings of a later version are ignored - {error}");
-            }
-        },
+        Record::Settings { channel, json, .. } => set(queue, channel, json),
         Record::Requeue { channel, items, .. } => {
             for item in items.iter() {
                 let item = nsq_queue::Requeued {

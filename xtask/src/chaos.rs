@@ -1,12 +1,23 @@
 //! `cargo xtask chaos ROW`: real servers under real faults.
 
+use std::path::Path;
+use std::process::Command;
+
 use anyhow::Result;
 
 use crate::bench::{judge, nsqd};
 use crate::go_nsq;
+use crate::workspace::run;
 
 /// Asks for the Go nsqd as control.
 const CONTROL: &str = "--go";
+
+/// Programs that rows use and the Debian packages they come in.
+const PACKAGES: &[(&str, &str)] = &[
+    ("strace", "strace"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("python3", "python3"),
+];
 
 pub fn chaos(arguments: &[String]) -> Result<()> {
     if arguments.is_empty() || arguments.iter().any(|argument| argument == "--help") {
@@ -15,6 +26,7 @@ pub fn chaos(arguments: &[String]) -> Result<()> {
         );
         return judge("nsq-chaos", &["--help".to_owned()]);
     }
+    set_up();
     let mut all = vec![format!("--nsqd={}", nsqd()?.display())];
     for argument in arguments {
         match argument == CONTROL {
@@ -28,9 +40,40 @@ pub fn chaos(arguments: &[String]) -> Result<()> {
     judge("nsq-chaos", &all)
 }
 
+/// Installs what is missing where that is possible; rows say what they still lack.
+fn set_up() {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = |program: &str| {
+        std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+    };
+    let missing: Vec<&str> = PACKAGES
+        .iter()
+        .filter(|(program, _)| !found(program))
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() || !Path::new("/etc/debian_version").exists() {
+        return;
+    }
+    eprintln!("chaos: installing {}", missing.join(", "));
+    for words in [
+        vec!["update", "-qq"],
+        [
+            vec!["install", "-y", "-qq", "--no-install-recommends"],
+            missing,
+        ]
+        .concat(),
+    ] {
+        let mut command = Command::new("apt-get");
+        command.args(words).env("DEBIAN_FRONTEND", "noninteractive");
+        if let Err(error) = run(command.stdout(std::process::Stdio::null())) {
+            return eprintln!("chaos: {error:#}");
+        }
+    }
+}
+
 /// The slice that `cargo xtask test` runs.
 pub fn slice() -> Result<()> {
-    chaos(&["all", "--cycles=20"].map(str::to_owned))
+    chaos(&["all".to_owned()])
 }
 
 /// The same rig must see the Go nsqd lose messages: else it could not see ours lose any.

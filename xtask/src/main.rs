@@ -58,7 +58,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "chaos",
-        help: "nsqd under real faults: kill|all; --cycles N, --go, --seed N, --help",
+        help: "nsqd under real faults: ROW|all; --long, --cycles N, --go, --seed N, --report FILE, --help",
         run: chaos::chaos,
     },
     Verb {

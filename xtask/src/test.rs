@@ -80,7 +80,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "chaos",
-        about: "kill -9 under load, twenty times: nothing acknowledged is lost",
+        about: "a slice of every fault: kill -9, power cuts, failing and full disks; nothing acknowledged is lost",
         missing: nothing,
         run: chaos::slice,
     },

@@ -161,15 +161,19 @@ impl Log {
             state: state.to_vec(),
         };
         let number = kept.next;
-        write_whole(&*self.disk, &name(number), &checkpoint.encode())?;
+        let (file, bytes) = (name(number), checkpoint.encode());
+        match write_whole(&*self.disk, &file, &bytes) {
+            // What is on the disk can be let go only with this one: the oldest makes room for it.
+            Err(JournalError::DiskFull(_)) if kept.files.len() >= KEPT => {
+                self.forget_oldest(&mut kept)?;
+                write_whole(&*self.disk, &file, &bytes)?;
+            }
+            written => written?,
+        }
         kept.next += 1;
         kept.files.push((number, checkpoint.keep_from));
         while kept.files.len() > KEPT {
-            let (oldest, _) = kept.files.remove(0);
-            let path = path(&name(oldest));
-            self.disk
-                .remove(&path)
-                .map_err(|error| JournalError::io("remove", &path, &error))?;
+            self.forget_oldest(&mut kept)?;
         }
         let needed = kept
             .files
@@ -178,6 +182,14 @@ impl Log {
             .min()
             .unwrap_or(0);
         self.recycle(needed)
+    }
+
+    fn forget_oldest(&self, kept: &mut Kept) -> Result<(), JournalError> {
+        let (oldest, _) = kept.files.remove(0);
+        let path = path(&name(oldest));
+        self.disk
+            .remove(&path)
+            .map_err(|error| JournalError::io("remove", &path, &error))
     }
 
     /// Turns segments wholly before `needed` into spares; removes what is more than enough.

@@ -278,6 +278,20 @@ impl Journal {
         self.log.checkpoint(bytes, keep_from)
     }
 
+    /// Publishing is refused for want of space.
+    pub fn is_disk_full(&self) -> bool {
+        self.log.space.is_full()
+    }
+
+    /// Looks at the free space, now. False while publishing is refused: then nobody should write to the disk what can
+    /// wait, for what is left is the reserve of finishes and checkpoints.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn look_at_space(&self) -> Result<bool, JournalError> {
+        self.log.look_at_space()
+    }
+
     /// 64 random bits that name this volume's journal.
     pub fn incarnation(&self) -> u64 {
         self.log.incarnation

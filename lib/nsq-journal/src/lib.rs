@@ -18,20 +18,22 @@ mod segment;
 mod space;
 mod spill;
 mod staging;
+mod survey;
 mod writer;
 mod written;
 
 pub use chunk::{CHUNK_BYTES_MAX, Chunk, ChunkPool, ChunkWriter};
 pub use commit::{Waiter, WakeAll};
-pub use disk::{DirectoryLock, Disk, DiskFile, RealDisk, lock_directory, sim};
+pub use disk::{DirectoryLock, Disk, DiskFile, Overlay, RealDisk, lock_directory, sim};
 pub use durations::{BUCKETS, DurationCounts, Durations};
 pub use error::JournalError;
 pub use journal::{Journal, JournalOptions, JournalStats, PublishHead};
 pub use memory::MemoryLog;
 pub use record::{IdRange, Item, List, Position, Record, Requeued, StoredBodies};
-pub use recovery::Replay;
+pub use recovery::{Recovery, Replay};
 pub use spill::{LoadedBlock, Spill, SpillBlock, SpillEntry, SpillOptions, SpillRef};
 pub use staging::{Bodies, Measured, Placed};
+pub use survey::{Content, SurveyedFile, survey};
 
 /// Byte position in the stream of records. Counts on over runs; a run that begins after a power cut goes on
 /// where the last readable record of the previous run ended.

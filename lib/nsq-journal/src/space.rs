@@ -58,6 +58,14 @@ impl Space {
         }
     }
 
+    /// As [`Space::observe`], by somebody who does not know whether there is a spare.
+    fn note(&self, free: u64, floor: u64) {
+        self.free.store(free, Ordering::Relaxed);
+        if free < floor {
+            self.full.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Takes in what the disk says. Resumes only at half as much again as the floor, lest it flutter.
     fn observe(&self, free: u64, floor: u64, reserve: bool) {
         self.free.store(free, Ordering::Relaxed);
@@ -89,6 +97,12 @@ impl Log {
             self.write(Lsn::MAX)?;
         }
         self.sync_sealed(idle)
+    }
+
+    /// See [`crate::Journal::look_at_space`].
+    pub(crate) fn look_at_space(&self) -> Result<bool, JournalError> {
+        self.space.note(self.free_space()?, self.options.free_floor);
+        Ok(!self.space.is_full())
     }
 
     fn free_space(&self) -> Result<u64, JournalError> {
@@ -227,6 +241,11 @@ mod tests {
         space.observe(99, 100, true);
         assert!(space.admit(1, 64).is_err());
         assert!(space.admit_small().is_ok());
+        space.note(1000, 100);
+        assert!(
+            space.is_full(),
+            "only the keeper knows whether there is a reserve"
+        );
         space.observe(149, 100, true);
         assert!(space.is_full(), "resumes at one and a half times the floor");
         space.observe(150, 100, false);
@@ -236,5 +255,7 @@ mod tests {
         );
         space.observe(150, 100, true);
         assert!(!space.is_full());
+        space.note(99, 100);
+        assert!(space.is_full());
     }
 }

@@ -165,7 +165,10 @@ impl Log {
             catalog.next_spare += 1;
             spare_name(catalog.next_spare)
         };
-        self.make_spare(name, bytes)
+        let spare = self.make_spare(name, bytes)?;
+        // The keeper is behind: publishers must not run through the reserve before it looks.
+        self.look_at_space()?;
+        Ok(spare)
     }
 
     /// Makes everything staged durable. Callers take turns; one who waited finds most of the work done.

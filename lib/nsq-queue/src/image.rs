@@ -1,7 +1,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Host;
-use crate::settings::Settings;
 use crate::topic::Topic;
 
 /// A topic as a checkpoint keeps it: everything but the bodies, which lie in the journal or on
@@ -21,7 +20,6 @@ pub struct TopicImage<P> {
     pub message_count: u64,
     pub message_bytes: u64,
     pub distributed_count: u64,
-    pub settings: Settings,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +28,6 @@ pub struct BlockImage<P> {
     pub first_pos: u64,
     pub count: u32,
     pub bytes: u64,
-    pub newest: i64,
     pub page: Option<P>,
 }
 
@@ -44,7 +41,6 @@ pub struct ChannelImage {
     pub requeue_count: u64,
     pub timeout_count: u64,
     pub exceptions: Vec<ExceptionImage>,
-    pub settings: Option<Settings>,
 }
 
 /// A message below the cursor that is not finished. In flight counts as waiting: nobody holds
@@ -79,7 +75,6 @@ impl<H: Host> Topic<H> {
                 first_pos: block.first_pos,
                 count: block.count,
                 bytes: block.bytes,
-                newest: block.newest,
                 page: block.page.clone(),
             });
             (lane.next_pos, blocks.collect())
@@ -102,7 +97,6 @@ impl<H: Host> Topic<H> {
             message_count: self.message_count,
             message_bytes: self.message_bytes,
             distributed_count: self.distributed_count,
-            settings: (*self.settings).clone(),
         }
     }
 
@@ -138,6 +132,5 @@ fn channel_image(channel: &crate::Channel) -> ChannelImage {
         requeue_count: channel.requeue_count,
         timeout_count: channel.timeout_count,
         exceptions: held.chain(requeued).chain(deferred).collect(),
-        settings: channel.settings.as_deref().cloned(),
     }
 }

@@ -28,7 +28,6 @@ impl<H: Host> Topic<H> {
         topic.message_count = image.message_count;
         topic.message_bytes = image.message_bytes;
         topic.distributed_count = image.distributed_count;
-        *topic.settings = image.settings;
         for (lane, (next_pos, blocks)) in topic.lanes.iter_mut().zip(image.lanes) {
             lane.next_pos = next_pos;
             lane.blocks = blocks
@@ -38,7 +37,7 @@ impl<H: Host> Topic<H> {
                     first_pos: block.first_pos,
                     count: block.count,
                     bytes: block.bytes,
-                    newest: block.newest,
+                    newest: 0,
                     live: 0,
                     content: None,
                     page: block.page,
@@ -49,7 +48,6 @@ impl<H: Host> Topic<H> {
             topic.restore_channel(channel);
         }
         topic.count_live();
-        topic.apply_settings();
         topic
     }
 
@@ -59,7 +57,6 @@ impl<H: Host> Topic<H> {
         channel.start_count = image.start_count;
         channel.requeue_count = image.requeue_count;
         channel.timeout_count = image.timeout_count;
-        channel.settings = image.settings.map(Box::new);
         let exceptions = image.exceptions.into_iter();
         channel.restoring = exceptions.map(|e| (e.pos, (e.attempts, e.due))).collect();
         self.by_name.insert(image.name, self.channels.len());
@@ -235,6 +232,9 @@ impl<H: Host> Topic<H> {
         }
         for (lane, visible) in self.lanes.iter_mut().zip(&mut self.visible) {
             visible.below = lane.next_pos;
+            for block in lane.blocks.iter_mut().filter(|block| block.newest == 0) {
+                block.newest = now; // at the latest: checkpoints do not tell
+            }
             let unpaged = |block: &&mut Block<H>| block.live > 0 && block.page.is_none();
             for block in lane.blocks.iter_mut().filter(unpaged) {
                 let content = block.content.get_or_insert_with(|| {

@@ -63,6 +63,18 @@ impl<H: Host> Topic<H> {
         true
     }
 
+    /// All that is set, for checkpoints, by the channel's number; 0 stands for the topic.
+    pub fn all_settings(&self) -> Vec<(u32, Settings)> {
+        let channels = self.channels.iter().flatten();
+        let kept = channels.filter(|channel| !channel.ephemeral);
+        let own = kept.filter_map(|channel| Some((channel.number, channel.settings.as_deref()?)));
+        let topic = (0, &*self.settings);
+        let all = std::iter::once(topic).chain(own);
+        let set = all.filter(|(_, settings)| **settings != Settings::default());
+        set.map(|(number, settings)| (number, settings.clone()))
+            .collect()
+    }
+
     pub(crate) fn apply_settings(&mut self) {
         self.rules = Rules::of(&[&self.settings]);
         for channel in self.channels.iter_mut().flatten() {

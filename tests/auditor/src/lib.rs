@@ -5,10 +5,13 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod messages;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 pub use body::{decode, encode};
+
+use messages::Messages;
 
 /// How a run is judged.
 #[derive(Debug, Clone, Copy)]
@@ -25,26 +28,12 @@ pub struct Rules {
 pub struct Auditor {
     rules: Rules,
     /// Channels of each topic; every message belongs to all of its topic's.
-    channels: BTreeMap<String, Vec<String>>,
-    messages: HashMap<u64, Message>,
+    topics: Vec<(String, Vec<String>)>,
+    messages: Messages,
     crashes: Vec<i64>,
     counts: Counts,
     complaints: Vec<String>,
     complaints_in_all: u64,
-}
-
-#[derive(Debug)]
-struct Message {
-    topic: String,
-    acknowledged: bool,
-    /// One for each channel of the topic.
-    fates: Vec<Fate>,
-}
-
-#[derive(Debug, Default, Clone)]
-struct Fate {
-    deliveries: u32,
-    finished: Option<i64>,
 }
 
 /// What happened in all.
@@ -84,8 +73,8 @@ impl Auditor {
     pub fn new(rules: Rules, channels: BTreeMap<String, Vec<String>>) -> Self {
         Self {
             rules,
-            channels,
-            messages: HashMap::new(),
+            topics: channels.into_iter().collect(),
+            messages: Messages::default(),
             crashes: Vec::new(),
             counts: Counts::default(),
             complaints: Vec::new(),
@@ -96,13 +85,11 @@ impl Auditor {
     /// A publisher is about to send message `number`. Numbers are unique in a run.
     pub fn sent(&mut self, topic: &str, number: u64) {
         self.counts.sent += 1;
-        let channels = self.channels.get(topic).map_or(0, Vec::len);
-        let message = Message {
-            topic: topic.to_owned(),
-            acknowledged: false,
-            fates: vec![Fate::default(); channels],
+        let Some((index, channels)) = self.topic(topic) else {
+            return self.complain(format!("{topic} is no topic: the run itself is wrong"));
         };
-        if self.messages.insert(number, message).is_some() {
+        let channels = channels.len();
+        if !self.messages.insert(number, index, channels) {
             self.complain(format!(
                 "message {number} was sent twice: the run itself is wrong"
             ));
@@ -112,7 +99,7 @@ impl Auditor {
     /// The server said OK.
     pub fn acknowledged(&mut self, number: u64) {
         self.counts.acknowledged += 1;
-        if let Some(message) = self.messages.get_mut(&number) {
+        if let Some(message) = self.messages.get_mut(number) {
             message.acknowledged = true;
         }
     }
@@ -137,24 +124,18 @@ impl Auditor {
                 "{topic}/{channel}: message {number} has no attempts"
             ));
         }
-        let index = self.index(topic, channel);
         let rules = self.rules;
-        let message = self
-            .messages
-            .get_mut(&number)
-            .filter(|message| message.topic == topic);
-        let fate = message
-            .zip(index)
-            .and_then(|(message, index)| message.fates.get_mut(index));
-        let Some(fate) = fate else {
+        let Some(fate) = self.fate(topic, channel, number) else {
             self.complain(format!(
                 "{topic}/{channel}: message {number} was never sent here"
             ));
             return Some(number);
         };
         fate.deliveries += 1;
-        self.counts.repeated += u64::from(fate.deliveries > 1);
-        let Some(finished) = fate.finished.take() else {
+        let (repeated, finished) = (fate.deliveries > 1, fate.finished());
+        fate.set_finished(None);
+        self.counts.repeated += u64::from(repeated);
+        let Some(finished) = finished else {
             return Some(number);
         };
         let taken =
@@ -175,25 +156,15 @@ impl Auditor {
     /// A consumer sent FIN, at `now`.
     pub fn finished(&mut self, topic: &str, channel: &str, number: u64, now: i64) {
         self.counts.finished += 1;
-        let index = self.index(topic, channel);
-        let message = self.messages.get_mut(&number);
-        if let Some(fate) = message
-            .zip(index)
-            .and_then(|(m, index)| m.fates.get_mut(index))
-        {
-            fate.finished = Some(now);
+        if let Some(fate) = self.fate(topic, channel, number) {
+            fate.set_finished(Some(now));
         }
     }
 
     /// The server said that it could not finish: the message had timed out before.
     pub fn finish_failed(&mut self, topic: &str, channel: &str, number: u64) {
-        let index = self.index(topic, channel);
-        let message = self.messages.get_mut(&number);
-        if let Some(fate) = message
-            .zip(index)
-            .and_then(|(m, index)| m.fates.get_mut(index))
-        {
-            fate.finished = None;
+        if let Some(fate) = self.fate(topic, channel, number) {
+            fate.set_finished(None);
         }
     }
 
@@ -225,16 +196,17 @@ impl Auditor {
     pub fn verdict(&self) -> Verdict {
         let mut lost = Vec::new();
         let mut unfinished = 0;
-        for (&number, message) in self
-            .messages
-            .iter()
-            .filter(|(_, message)| message.acknowledged)
-        {
-            let channels = self.channels.get(&message.topic).into_iter().flatten();
-            for (channel, fate) in channels.zip(&message.fates) {
+        let channels = |topic: u16| self.topics.get(usize::from(topic));
+        let count = |topic| channels(topic).map_or(0, |topic| topic.1.len());
+        let acknowledged = self.messages.iter(count).filter(|one| one.1.acknowledged);
+        for (number, message, fates) in acknowledged {
+            let Some((topic, channels)) = channels(message.topic) else {
+                continue;
+            };
+            for (channel, fate) in channels.iter().zip(fates) {
                 if fate.deliveries == 0 {
-                    lost.push((number, message.topic.clone(), channel.clone()));
-                } else if fate.finished.is_none() {
+                    lost.push((number, topic.clone(), channel.clone()));
+                } else if fate.finished().is_none() {
                     unfinished += 1;
                 }
             }
@@ -249,9 +221,16 @@ impl Auditor {
         }
     }
 
-    fn index(&self, topic: &str, channel: &str) -> Option<usize> {
-        let channels = self.channels.get(topic)?;
-        channels.iter().position(|other| other == channel)
+    /// A topic's index and channels.
+    fn topic(&self, topic: &str) -> Option<(u16, &[String])> {
+        let index = self.topics.iter().position(|other| other.0 == topic)?;
+        Some((u16::try_from(index).ok()?, &self.topics[index].1))
+    }
+
+    fn fate(&mut self, topic: &str, channel: &str, number: u64) -> Option<&mut messages::Fate> {
+        let (index, channels) = self.topic(topic)?;
+        let channel = channels.iter().position(|other| other == channel)?;
+        self.messages.fate(number, index, channel)
     }
 }
 

@@ -101,6 +101,16 @@ impl Consumer<'_> {
                     let taken = self.fenced.pop_front();
                     self.finished(&mut ledger, taken);
                 }
+                // Nothing times out here, so what was delivered is in flight.
+                Frame::Error(error)
+                    if error.starts_with(b"E_FIN_FAILED ")
+                        || error.starts_with(b"E_REQ_FAILED ") =>
+                {
+                    let error = String::from_utf8_lossy(error);
+                    ledger
+                        .auditor
+                        .complain(format!("{}/{}: {error}", self.topic, self.channel));
+                }
                 other => {
                     let what = format!("instead of a message: {other:?}");
                     return Err(io::Error::new(io::ErrorKind::InvalidData, what));

@@ -2,21 +2,24 @@
 
 mod consumer;
 mod depth;
-mod kill;
+mod finding;
+mod load;
+mod machine;
 mod publisher;
+mod report;
 mod rows;
 mod stage;
-mod table;
-mod trial;
+mod volume;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
+use report::{Done, Made};
 use rows::{ROWS, Row, Setting};
-use serde_json::json;
 
 #[derive(Parser)]
 #[command(about = "nsqd under real faults", after_help = rows_help())]
@@ -26,24 +29,27 @@ struct Options {
     /// our nsqd
     #[arg(long)]
     nsqd: PathBuf,
-    /// the Go nsqd, which is the control: the same rig must see it lose messages
+    /// the Go nsqd, which is the control: the same rig must see it break promises
     #[arg(long)]
     go_nsqd: Option<PathBuf>,
-    /// kills
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    cycles: u32,
-    /// kills of the control, at most
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    control_cycles: u32,
+    /// how often a row's fault is made, instead of the row's own number
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    cycles: Option<u32>,
+    /// the long form of each row
+    #[arg(long)]
+    long: bool,
     /// makes the same moments again; at random if not given
     #[arg(long)]
     seed: Option<u64>,
-    /// durability level of ours
-    #[arg(long, default_value = "write", value_parser = ["memory", "write", "fsync"])]
-    durability: String,
     /// keep the data of a failed run
     #[arg(long)]
     keep: bool,
+    /// what cannot be run here is a failure
+    #[arg(long)]
+    strict: bool,
+    /// writes the outcomes into the table of this Markdown file
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
 }
@@ -55,9 +61,17 @@ enum Output {
 }
 
 fn rows_help() -> String {
-    let rows = ROWS
-        .iter()
-        .map(|row| format!("\n  {:8} {}", row.name, row.about));
+    let rows = ROWS.iter().map(|row| {
+        let Row {
+            name,
+            about,
+            rounds,
+            slice,
+            long,
+            ..
+        } = row;
+        format!("\n  {name:15} {about} ({slice} {rounds}; --long: {long})")
+    });
     format!("Rows:{}\n  all", rows.collect::<String>())
 }
 
@@ -70,61 +84,70 @@ fn main() -> Result<ExitCode> {
     if rows.is_empty() {
         bail!("there is no row {:?}\n{}", options.row, rows_help());
     }
+    machine::enter_namespace();
     let seed = options.seed.unwrap_or_else(rand::random);
     eprintln!("seed {seed}");
     let setting = Setting {
         nsqd: options.nsqd,
         go_nsqd: options.go_nsqd,
-        cycles: options.cycles as usize,
-        control_cycles: options.control_cycles.min(options.cycles) as usize,
         seed,
-        durability: options.durability,
         keep: options.keep,
         progress,
     };
-    let mut outcomes = Vec::new();
+    let mut made = Vec::new();
     for row in rows {
-        outcomes.push((row.name, (row.run)(&setting)?));
-    }
-    progress("");
-    let trials: Vec<_> = outcomes
-        .iter()
-        .flat_map(|(row, outcome)| {
-            let control = outcome.control.as_ref();
-            [Some(&outcome.ours), control]
-                .into_iter()
-                .flatten()
-                .map(|trial| (*row, trial))
-        })
-        .collect();
-    match options.output {
-        Output::Table => println!("{}", table::render(&trials)),
-        Output::Json => {
-            let trials = trials
-                .iter()
-                .map(|(row, trial)| json!({"row": row, "trial": trial}));
-            println!(
-                "{:#}",
-                json!({"seed": seed, "trials": trials.collect::<Vec<_>>()})
-            );
+        let rounds = match (options.cycles, options.long) {
+            (Some(cycles), _) => cycles as usize,
+            (None, true) => row.long,
+            (None, false) => row.slice,
+        };
+        let done = make(row, &setting, rounds);
+        progress("");
+        let one = Made { row, rounds, done };
+        match options.output {
+            Output::Table => print!("{}", report::lines(&one)),
+            Output::Json => println!("{}", report::json(&one, seed)),
         }
+        made.push(one);
     }
+    if let Some(path) = &options.report {
+        report::write(path, &made, seed)?;
+    }
+    Ok(code(&made, seed, options.strict))
+}
+
+fn make(row: &Row, setting: &Setting, rounds: usize) -> Done {
+    if let Some(why) = row.needs.iter().find_map(|need| need.missing()) {
+        return Done::NotRun(why);
+    }
+    let began = Instant::now();
+    match (row.run)(setting, rounds) {
+        Ok(outcome) => Done::Run(outcome, began.elapsed()),
+        Err(error) => Done::Failed(format!("{error:#}")),
+    }
+}
+
+fn code(made: &[Made<'_>], seed: u64, strict: bool) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
-    for (row, outcome) in &outcomes {
-        if !outcome.ours.is_good() {
-            eprintln!("FAILED {row}: a promise was broken; --seed {seed} --keep makes it again");
-            code = ExitCode::FAILURE;
-        }
-        if outcome
-            .control
-            .as_ref()
-            .is_some_and(|control| control.lost == 0)
-        {
-            eprintln!("FAILED {row}: the control lost nothing, so this run proves nothing");
-            code = ExitCode::FAILURE;
+    for one in made {
+        let name = one.row.name;
+        match &one.done {
+            Done::NotRun(why) => {
+                eprintln!("!!! NOT RUN, so NOT tested: {name}: {why}");
+                if strict {
+                    code = ExitCode::FAILURE;
+                }
+            }
+            _ if one.is_good() => {}
+            _ => {
+                eprintln!(
+                    "FAILED {name}: cargo xtask chaos {name} --seed {seed} --keep makes it again"
+                );
+                code = ExitCode::FAILURE;
+            }
         }
     }
-    Ok(code)
+    code
 }
 
 /// Shows on a terminal what is being done.

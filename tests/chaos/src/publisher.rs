@@ -1,6 +1,8 @@
 //! A publisher: a few commands at a time, of every kind, and then their answers.
 
 use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use nsq_auditor::encode;
@@ -20,6 +22,8 @@ const LARGE_BODY_BYTES: usize = 40_000;
 /// Longest delay of a DPUB, milliseconds.
 const DELAY_MS: u32 = 300;
 
+/// After a refusal.
+const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 /// Numbers of one publisher lie together.
 const NUMBERS: u64 = 1 << 32;
 
@@ -42,21 +46,32 @@ pub fn run(stage: &Stage, seed: u64, publisher: u64) -> Result<()> {
     let mut seen = 0;
     while let Some((address, generation)) = stage.next_server(seen, Phase::Publish, Phase::Drain) {
         seen = generation;
-        let Ok(mut connection) = Connection::open(address) else {
-            continue; // it was killed meanwhile
-        };
-        match publisher.publish(&mut connection) {
-            Ok(()) => break,
-            Err(Trouble::Gone) => {}
-            Err(Trouble::Answer(answer)) => bail!("a publisher got {answer}"),
+        while let Err(trouble) = publisher.connect_and_publish(address) {
+            match trouble {
+                Trouble::Answer(answer) => bail!("a publisher got {answer}"),
+                // It died or its disk did, and the next one will be told.
+                _ if !stage.is_there(generation) || stage.phase() >= Phase::Drain => break,
+                Trouble::Refused(answer) if !stage.manners.refusals => {
+                    bail!("a publisher was refused: {answer}")
+                }
+                Trouble::Refused(_) => stage.ledger().refused += 1,
+                _ if !stage.manners.refusals => break,
+                Trouble::Unanswered => stage.ledger().unanswered += 1,
+                Trouble::Gone => {}
+            }
+            std::thread::sleep(REFUSED_PAUSE);
         }
     }
     Ok(())
 }
 
 enum Trouble {
-    /// The server died.
+    /// The connection ended before anything was sent, or the server died.
     Gone,
+    /// It ended instead of an answer.
+    Unanswered,
+    /// An error frame.
+    Refused(String),
     Answer(String),
 }
 
@@ -64,20 +79,31 @@ impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::InvalidData => Self::Answer(error.to_string()),
-            _ => Self::Gone,
+            _ => Self::Unanswered,
         }
     }
 }
 
 impl Publisher<'_> {
+    fn connect_and_publish(&mut self, address: SocketAddr) -> Result<(), Trouble> {
+        let mut connection = Connection::open(address).map_err(|_| Trouble::Gone)?;
+        self.publish(&mut connection)
+    }
+
     fn publish(&mut self, connection: &mut Connection) -> Result<(), Trouble> {
+        // After a refusal nothing that was sent behind it is answered.
+        let window = if self.stage.manners.refusals {
+            1
+        } else {
+            WINDOW
+        };
         let mut commands = Vec::new();
         // The numbers that each command carries.
         let mut outstanding = Vec::new();
         while self.stage.phase() < Phase::Drain {
             commands.clear();
             outstanding.clear();
-            for _ in 0..self.random.random_range(1..=WINDOW) {
+            for _ in 0..self.random.random_range(1..=window) {
                 outstanding.push(self.command(&mut commands));
             }
             connection.send(&commands)?;
@@ -133,6 +159,11 @@ fn answered(connection: &mut Connection) -> Result<(), Trouble> {
     loop {
         match connection.next_frame()? {
             Some(Frame::Response(b"OK")) => return Ok(()),
+            Some(Frame::Error(error)) => {
+                return Err(Trouble::Refused(
+                    String::from_utf8_lossy(error).into_owned(),
+                ));
+            }
             Some(other) => return Err(Trouble::Answer(format!("{other:?}"))),
             None => connection.fill()?,
         }

@@ -1,22 +1,30 @@
 //! The fault matrix: each row is a fault, and a run under it.
 
+mod damage;
+mod failing_disk;
+mod full_disk;
+mod kill;
+mod power;
+
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use nsq_rig::Program;
+use tempfile::TempDir;
 
-use crate::kill;
-use crate::trial::Trial;
+use crate::finding::Finding;
+use crate::machine::Need;
+use crate::volume;
+
+/// Publishers under load.
+const PUBLISHERS: usize = 64;
 
 /// What the command line says.
 pub struct Setting {
     pub nsqd: PathBuf,
     /// The Go nsqd as control, if asked for.
     pub go_nsqd: Option<PathBuf>,
-    pub cycles: usize,
-    pub control_cycles: usize,
     pub seed: u64,
-    pub durability: String,
     /// Data of failed runs is kept.
     pub keep: bool,
     pub progress: fn(&str),
@@ -24,58 +32,154 @@ pub struct Setting {
 
 pub struct Row {
     pub name: &'static str,
+    /// What is done.
     pub about: &'static str,
-    /// Ours, and the control if there is one.
-    pub run: fn(&Setting) -> Result<Outcome>,
+    /// What is counted, and how often it is done in the slice and in the long run.
+    pub rounds: &'static str,
+    pub slice: usize,
+    pub long: usize,
+    pub needs: &'static [Need],
+    /// The Go nsqd must break a promise here, else the run proves nothing.
+    pub control_must_break: bool,
+    pub run: fn(&Setting, usize) -> Result<Outcome>,
 }
 
 pub struct Outcome {
-    pub ours: Trial,
-    pub control: Option<Trial>,
+    pub ours: Vec<Finding>,
+    pub control: Option<Finding>,
 }
 
-pub const ROWS: &[Row] = &[Row {
-    name: "kill",
-    about: "kill -9 at random moments under 64 publishers, restart on the same data",
-    run: |setting| {
-        let ours = Program {
-            path: setting.nsqd.clone(),
-            flags: vec![format!("--durability={}", setting.durability)],
-        };
-        let name = format!("ours, {}", setting.durability);
-        let ours = killed(setting, &name, &ours, setting.cycles)?;
-        let control = match &setting.go_nsqd {
-            None => None,
-            Some(path) => {
-                let path = path.clone();
-                let flags = Vec::new();
-                let go = Program { path, flags };
-                Some(killed(
-                    setting,
-                    "Go, defaults",
-                    &go,
-                    setting.control_cycles,
-                )?)
-            }
-        };
-        Ok(Outcome { ours, control })
-    },
-}];
-
-fn killed(setting: &Setting, name: &str, program: &Program, cycles: usize) -> Result<Trial> {
-    let data = tempfile::Builder::new().prefix("nsq-chaos-").tempdir()?;
-    let trial = kill::run(&kill::Run {
-        name,
-        program,
-        data_path: data.path(),
-        cycles,
-        seed: setting.seed,
-        progress: &setting.progress,
-    });
-    let failed = !trial.as_ref().is_ok_and(Trial::is_good);
-    if failed && setting.keep {
-        let path = data.keep();
-        eprintln!("the data of {name} is kept in {}", path.display());
+impl Outcome {
+    fn of(ours: Finding, control: Option<Finding>) -> Self {
+        Self {
+            ours: vec![ours],
+            control,
+        }
     }
-    trial.with_context(|| name.to_owned())
+}
+
+pub const ROWS: &[Row] = &[
+    Row {
+        name: "kill",
+        about: "kill -9 at random moments under 64 publishers, restart on the same data",
+        rounds: "kills",
+        slice: 10,
+        long: 200,
+        needs: &[],
+        control_must_break: true,
+        run: kill::run,
+    },
+    Row {
+        name: "power",
+        about: "power cut (ext4 shut down without a flush) under 64 publishers at level fsync",
+        rounds: "cuts",
+        slice: 4,
+        long: 100,
+        needs: &[
+            Need::Root,
+            Need::Program("mkfs.ext4"),
+            Need::Program("python3"),
+        ],
+        control_must_break: true,
+        run: power::run,
+    },
+    Row {
+        name: "fsync-error",
+        about: "one fdatasync fails with EIO (strace), at a random time; when the server has ended, the power is cut",
+        rounds: "failures",
+        slice: 2,
+        long: 30,
+        needs: &[
+            Need::Root,
+            Need::Program("strace"),
+            Need::Program("python3"),
+        ],
+        control_must_break: false,
+        run: failing_disk::sync,
+    },
+    Row {
+        name: "write-error",
+        about: "in turn: one write fails with EIO, one is short and the next fails (a limit on file sizes), \
+                every seventh is interrupted (EINTR)",
+        rounds: "failures",
+        slice: 3,
+        long: 30,
+        needs: &[Need::Root, Need::Program("strace")],
+        control_must_break: false,
+        run: failing_disk::write,
+    },
+    Row {
+        name: "full-disk",
+        about: "16 publishers fill a volume of 64 MiB while all channels are paused, then consumers go on; \
+                kill -9 in every second round",
+        rounds: "times",
+        slice: 2,
+        long: 10,
+        needs: &[Need::Root],
+        control_must_break: true,
+        run: full_disk::run,
+    },
+    Row {
+        name: "torn-tail",
+        about: "the last segment is cut at every byte of its last records; recovered, published to, crashed, recovered",
+        rounds: "records",
+        slice: 2,
+        long: 6,
+        needs: &[],
+        control_must_break: false,
+        run: damage::torn_tail,
+    },
+    Row {
+        name: "bit-flips",
+        about: "one random bit of a segment, spill file, checkpoint or the identity is flipped",
+        rounds: "bits",
+        slice: 300,
+        long: 10_000,
+        needs: &[],
+        control_must_break: false,
+        run: damage::bit_flips,
+    },
+    Row {
+        name: "segments",
+        about: "each segment in turn is deleted, zeroed, emptied, swapped, copied over another, replaced by \
+                another node's",
+        rounds: "times",
+        slice: 1,
+        long: 5,
+        needs: &[],
+        control_must_break: false,
+        run: damage::segments,
+    },
+];
+
+impl Setting {
+    fn ours(&self, durability: &str) -> Program {
+        Program {
+            path: self.nsqd.clone(),
+            flags: vec![format!("--durability={durability}")],
+        }
+    }
+
+    fn go(&self, flags: &[&str]) -> Option<Program> {
+        self.go_nsqd.as_ref().map(|path| Program {
+            path: path.clone(),
+            flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+        })
+    }
+
+    /// A data path.
+    fn data(&self) -> Result<TempDir> {
+        volume::temporary(&std::env::temp_dir())
+    }
+
+    fn keep_if_bad(&self, data: TempDir, finding: &Finding) {
+        if self.keep && !finding.is_good() {
+            let path = data.keep();
+            eprintln!(
+                "the data of {} is kept in {}",
+                finding.server,
+                path.display()
+            );
+        }
+    }
 }

@@ -7,9 +7,24 @@ use std::time::Instant;
 
 use nsq_auditor::{Auditor, Rules};
 
-/// A finish that the server took less than this before it died may be forgotten: the journal hears
-/// of finishes every 50 ms, and the other half is for busy cores.
-const FINISH_MAY_BE_FORGOTTEN: i64 = 100_000_000;
+/// What a run allows.
+#[derive(Debug, Clone, Copy)]
+pub struct Manners {
+    /// A finish that the server took less than this before it died may be forgotten, nanoseconds.
+    pub finish_may_be_forgotten: i64,
+    /// Publishes may be refused: publishers send one at a time, and try again.
+    pub refusals: bool,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self {
+            // The journal hears of finishes every 50 ms, and the other half is for busy cores.
+            finish_may_be_forgotten: 100_000_000,
+            refusals: false,
+        }
+    }
+}
 
 /// Every topic and its channels.
 pub const TOPICS: &[(&str, &[&str])] = &[
@@ -20,6 +35,7 @@ pub const TOPICS: &[(&str, &[&str])] = &[
 ];
 
 pub struct Stage {
+    pub manners: Manners,
     origin: Instant,
     ledger: Mutex<Ledger>,
     server: Mutex<Where>,
@@ -35,6 +51,9 @@ pub struct Ledger {
     pub requeues: u64,
     /// Messages in flight at all kills.
     pub interrupted: u64,
+    /// Publishes that were answered with an error, and those that a living server hung up on.
+    pub refused: u64,
+    pub unanswered: u64,
 }
 
 #[derive(Debug, Default)]
@@ -65,23 +84,26 @@ pub enum Phase {
 }
 
 impl Stage {
-    pub fn new() -> Self {
+    pub fn new(manners: Manners) -> Self {
         let channels = TOPICS.iter().map(|(topic, channels)| {
             let channels = channels.iter().map(|&channel| channel.to_owned());
             ((*topic).to_owned(), channels.collect())
         });
         let rules = Rules {
-            finish_may_be_forgotten: FINISH_MAY_BE_FORGOTTEN,
+            finish_may_be_forgotten: manners.finish_may_be_forgotten,
             // The message timeout is a minute; a message is kept for milliseconds.
             finish_may_be_late: false,
         };
         Self {
+            manners,
             origin: Instant::now(),
             ledger: Mutex::new(Ledger {
                 auditor: Auditor::new(rules, channels.collect::<BTreeMap<_, _>>()),
                 killed_at: None,
                 requeues: 0,
                 interrupted: 0,
+                refused: 0,
+                unanswered: 0,
             }),
             server: Mutex::default(),
             changed: Condvar::new(),
@@ -124,6 +146,12 @@ impl Stage {
             .changed
             .wait_while(server, |server| server.parked < clients);
         drop(waiting.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Whether this is still the server.
+    pub fn is_there(&self, generation: u64) -> bool {
+        let server = self.server();
+        server.generation == generation && server.address.is_some()
     }
 
     /// There is a server again.

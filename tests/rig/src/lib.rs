@@ -9,3 +9,6 @@ mod process;
 pub use command::{push_dpub, push_fin, push_mpub, push_pub, push_req};
 pub use connection::{Connection, Frame};
 pub use process::{Program, Server};
+
+/// What a process can be sent.
+pub use rustix::process::Signal;

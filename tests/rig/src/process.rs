@@ -18,6 +18,8 @@ const LOG_LINES: usize = 40;
 /// What listens, as the logs of both servers call it.
 const TCP: &str = "TCP";
 const HTTP: &str = "HTTP";
+/// How often a server is looked at that is about to end.
+const LOOK: Duration = Duration::from_millis(5);
 /// A server that has not begun to listen after this never will.
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -42,7 +44,16 @@ pub struct Server {
     started: Instant,
     listening: Receiver<Listening>,
     http: Option<SocketAddr>,
-    log: Arc<Mutex<VecDeque<String>>>,
+    log: Arc<Mutex<Log>>,
+}
+
+/// What the server has said.
+#[derive(Default)]
+struct Log {
+    /// The last lines.
+    tail: VecDeque<String>,
+    /// Warnings and errors so far.
+    troubles: u64,
 }
 
 impl Server {
@@ -51,8 +62,25 @@ impl Server {
     /// # Errors
     /// When the program cannot be started.
     pub fn start(program: &Program, data_path: &Path) -> Result<Self> {
+        Self::start_under(&[], program, data_path)
+    }
+
+    /// As [`Server::start`], by a command that becomes the program (`prlimit --nofile=64`,
+    /// `env X=Y`): its words, to which the program's path and flags are added.
+    ///
+    /// # Errors
+    /// When the command cannot be started.
+    pub fn start_under(words: &[String], program: &Program, data_path: &Path) -> Result<Self> {
         let started = Instant::now();
-        let mut child = Command::new(&program.path)
+        let mut command = match words.split_first() {
+            None => Command::new(&program.path),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(&program.path);
+                command
+            }
+        };
+        let mut child = command
             .arg(format!("--data-path={}", data_path.display()))
             .arg("--tcp-address=127.0.0.1:0")
             .arg("--http-address=127.0.0.1:0")
@@ -63,7 +91,7 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {}", program.path.display()))?;
-        let log = Arc::default();
+        let log: Arc<Mutex<Log>> = Arc::default();
         let (found, listening) = mpsc::channel();
         if let Some(stderr) = child.stderr.take() {
             let log = Arc::clone(&log);
@@ -113,17 +141,41 @@ impl Server {
         )
     }
 
-    fn ask(&mut self, method: &str, path: &str) -> Result<Vec<u8>> {
-        let address = match self.http {
-            Some(address) => address,
-            None => loop {
-                let listening = self.wait_listening()?;
-                if listening.what == HTTP {
-                    break *self.http.insert(listening.address);
-                }
-            },
-        };
-        http::ask(address, method, path)
+    /// A number of `/metrics` that has no labels.
+    ///
+    /// # Errors
+    /// When the server does not listen, or has no such number.
+    pub fn metric(&mut self, name: &str) -> Result<f64> {
+        let page = String::from_utf8(self.ask("GET", "/metrics")?)?;
+        let value = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.with_context(|| format!("/metrics has no {name}"))?;
+        Ok(value.trim().parse()?)
+    }
+
+    /// Asks with an empty body; the answer's body.
+    ///
+    /// # Errors
+    /// When the server does not listen, or answers anything but 200.
+    pub fn ask(&mut self, method: &str, path: &str) -> Result<Vec<u8>> {
+        http::ask(self.http_address()?, method, path)
+    }
+
+    /// Where it listens for HTTP.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn http_address(&mut self) -> Result<SocketAddr> {
+        loop {
+            if let Some(address) = self.http {
+                return Ok(address);
+            }
+            let listening = self.wait_listening()?;
+            if listening.what == HTTP {
+                self.http = Some(listening.address);
+            }
+        }
     }
 
     fn wait_listening(&mut self) -> Result<Listening> {
@@ -153,10 +205,62 @@ impl Server {
         Ok(self.child.try_wait()?)
     }
 
+    /// Waits until it ends by itself; `None` if it does not within `patience`.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn wait_end(&mut self, patience: Duration) -> Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let ended = self.ended()?;
+            if ended.is_some() || Instant::now() >= deadline {
+                return Ok(ended);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
     /// The last lines of its log.
     pub fn log(&self) -> String {
-        let lines = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().map(|line| format!("  {line}\n")).collect()
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.tail.iter().map(|line| format!("  {line}\n")).collect()
+    }
+
+    /// Warnings and errors it has logged so far.
+    pub fn log_troubles(&self) -> u64 {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.troubles
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.context("no such process")?, signal)?;
+        Ok(())
+    }
+
+    /// Resident memory, bytes.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(&path).with_context(|| path.clone())?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB"));
+        Ok(kib.with_context(|| path)?.trim().parse::<u64>()? * 1024)
+    }
+
+    /// Open files.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn open_files(&self) -> Result<usize> {
+        let path = format!("/proc/{}/fd", self.child.id());
+        Ok(std::fs::read_dir(&path).with_context(|| path)?.count())
     }
 
     /// `kill -9`, and waits for the end.
@@ -174,8 +278,7 @@ impl Server {
     /// # Errors
     /// When it ends in any other way than well; with the end of its log.
     pub fn stop(mut self) -> Result<()> {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.context("no such process")?, Signal::TERM)?;
+        self.signal(Signal::TERM)?;
         let status = self.child.wait()?;
         if !status.success() {
             bail!("nsqd ended with {status}\n{}", self.log());
@@ -193,7 +296,7 @@ impl Drop for Server {
 }
 
 /// Reads a log to its end, so that the server never waits for us.
-fn read_log(stderr: ChildStderr, log: &Mutex<VecDeque<String>>, found: &Sender<Listening>) {
+fn read_log(stderr: ChildStderr, log: &Mutex<Log>, found: &Sender<Listening>) {
     for line in BufReader::new(stderr).lines() {
         let Ok(line) = line else { return };
         if let Some((what, address)) = listening_on(&line) {
@@ -202,11 +305,19 @@ fn read_log(stderr: ChildStderr, log: &Mutex<VecDeque<String>>, found: &Sender<L
             let _ = found.send(Listening { at, what, address });
         }
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-        if log.len() == LOG_LINES {
-            log.pop_front();
+        log.troubles += u64::from(is_trouble(&line));
+        if log.tail.len() == LOG_LINES {
+            log.tail.pop_front();
         }
-        log.push_back(line);
+        log.tail.push_back(line);
     }
+}
+
+/// As the logs of both servers mark them.
+fn is_trouble(line: &str) -> bool {
+    ["WARNING", "WARN", "ERROR", "FATAL"]
+        .iter()
+        .any(|level| line.contains(&format!(" {level}:")))
 }
 
 fn listening_on(line: &str) -> Option<(&'static str, SocketAddr)> {

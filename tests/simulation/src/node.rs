@@ -48,6 +48,7 @@ impl Node {
         let housekeeping = Housekeeping {
             checkpoint_every: plan.checkpoint_every,
             journal_kept: 4 * plan.checkpoint_every,
+            spill_file: 1 << 20,
             memory: MemoryBudget {
                 soft: plan.memory,
                 hard: 2 * plan.memory,

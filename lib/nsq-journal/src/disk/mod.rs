@@ -1,8 +1,10 @@
 //! Files as the journal needs them, behind a trait so that tests can pull the plug.
 
+mod overlay;
 mod real;
 pub mod sim;
 
+pub use overlay::Overlay;
 pub use real::{DirectoryLock, RealDisk, lock_directory};
 
 use std::io;

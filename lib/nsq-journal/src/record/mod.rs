@@ -122,6 +122,33 @@ pub enum Record<'a> {
     CheckpointMark { lsn: Lsn },
 }
 
+impl Record<'_> {
+    /// What `docs/journal.md` calls it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Record::Boot { .. } => "boot",
+            Record::Publish { .. } => "publish",
+            Record::Finish { .. } => "finish",
+            Record::Requeue { .. } => "requeue",
+            Record::Delivered { .. } => "delivered",
+            Record::TopicCreate { .. } => "topic create",
+            Record::TopicDelete { .. } => "topic delete",
+            Record::TopicEmpty { .. } => "topic empty",
+            Record::TopicPause { .. } => "topic pause",
+            Record::ChannelCreate { .. } => "channel create",
+            Record::ChannelDelete { .. } => "channel delete",
+            Record::ChannelEmpty { .. } => "channel empty",
+            Record::ChannelPause { .. } => "channel pause",
+            Record::Import { .. } => "import",
+            Record::Release { .. } => "release",
+            Record::Adopt { .. } => "adopt",
+            Record::Adopted { .. } => "adopted",
+            Record::CheckpointMark { .. } => "checkpoint mark",
+            Record::Settings { .. } => "settings",
+        }
+    }
+}
+
 /// The bodies of a stored publish record: for each a `u32` length, big-endian as on the wire, and its
 /// bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

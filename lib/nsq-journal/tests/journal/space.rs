@@ -50,6 +50,23 @@ fn finishes_fit_on_a_full_disk_and_publishing_resumes() {
 }
 
 #[test]
+fn a_checkpoint_on_a_full_disk_takes_the_place_of_the_oldest() {
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk).unwrap();
+    publish(&journal, b"old").unwrap();
+    for round in 0..2 {
+        journal.checkpoint(&[round; 5000], journal.tail()).unwrap();
+    }
+    disk.set_capacity(Some(disk.used()));
+    journal.checkpoint(&[2; 5000], journal.tail()).unwrap();
+    drop(journal);
+    disk.set_capacity(None);
+    disk.kill();
+    let (_, recorder) = open(&disk).unwrap();
+    assert_eq!(recorder.checkpoint.as_deref(), Some(&[2; 5000][..]));
+}
+
+#[test]
 fn when_even_the_reserve_is_used_up_nothing_staged_is_lost() {
     let disk = SimDisk::new();
     disk.set_capacity(Some(4 * (16 << 10)));
@@ -91,7 +108,7 @@ fn a_server_starts_on_a_disk_that_is_full() {
     journal.close().unwrap();
     drop(journal);
     disk.kill();
-    disk.set_capacity(Some(0));
+    disk.set_capacity(Some(disk.used()));
     let (journal, recorder) = open(&disk).unwrap();
     assert_eq!(own(&recorder.records), [seen]);
     append(&journal, &Record::TopicDelete { topic: 1 }).unwrap();
