@@ -1,4 +1,5 @@
 use crate::Host;
+use crate::deliver::Delivery;
 
 /// A block is closed at this many messages ...
 pub(crate) const BLOCK_MESSAGES: u32 = 1024;
@@ -19,6 +20,21 @@ pub(crate) struct Entry {
 pub(crate) struct Content<H: Host> {
     pub entries: Vec<Entry>,
     pub chunks: Vec<H::Chunk>,
+}
+
+impl<H: Host> Content<H> {
+    /// One of its messages, on its way.
+    #[inline]
+    pub(crate) fn delivery(&self, id: u64, attempts: u16, entry: &Entry) -> Delivery<'_, H::Chunk> {
+        Delivery {
+            id,
+            timestamp: entry.timestamp,
+            attempts,
+            chunk: &self.chunks[entry.chunk as usize],
+            offset: entry.offset,
+            len: entry.len,
+        }
+    }
 }
 
 /// Neighbouring messages of one lane: ids and positions rise by one within it.

@@ -2,7 +2,6 @@ use crate::Host;
 use crate::channel::{Channel, Waiting};
 use crate::consumer::{Consumer, ConsumerId, Consumers, Locality};
 use crate::lane::LaneKind;
-use crate::rules::DeadLetter;
 use crate::settings::Fate;
 use crate::topic::{Effects, Topic};
 
@@ -200,27 +199,14 @@ impl<H: Host> Topic<H> {
         });
         let taken = match entry.filter(|_| fate != Fate::Expire && consumer.samples()) {
             Some(entry) if fate == Fate::Bury => {
-                self.dead.push(DeadLetter {
-                    channel: channel.number,
-                    id: message_id,
-                    to: channel.dead_letter_topic.clone(),
-                    chunk: content.chunks[entry.chunk as usize].clone(),
-                    offset: entry.offset,
-                    len: entry.len,
-                });
+                self.dead
+                    .push(channel.dead_letter(message_id, content, &entry));
                 channel.hold_dead(item.pos, item.attempts, now, entry.timestamp);
                 Taken::Dropped
             }
             Some(entry) => {
                 let attempts = item.attempts.saturating_add(1);
-                sink(Delivery {
-                    id: message_id,
-                    timestamp: entry.timestamp,
-                    attempts,
-                    chunk: &content.chunks[entry.chunk as usize],
-                    offset: entry.offset,
-                    len: entry.len,
-                });
+                sink(content.delivery(message_id, attempts, &entry));
                 channel.hand_to(consumer, id, &item, now, entry.timestamp);
                 Taken::Delivered(entry.len)
             }

@@ -67,14 +67,7 @@ impl<H: Host> Topic<H> {
         let offset = pos - block.first_pos;
         let entry = content.entries.get(offset as usize)?;
         if entry.chunk != MISSING {
-            sink(Delivery {
-                id: block.first_id + offset,
-                timestamp: entry.timestamp,
-                attempts,
-                chunk: &content.chunks[entry.chunk as usize],
-                offset: entry.offset,
-                len: entry.len,
-            });
+            sink(content.delivery(block.first_id + offset, attempts, entry));
         }
         None
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::Host;
+use crate::block::{Content, Entry};
 use crate::channel::Channel;
 use crate::consumer::ConsumerId;
 use crate::lane::{Lane, LaneKind};
@@ -369,6 +370,22 @@ impl Channel {
             .and_then(|own| own.dead_letter_topic.as_deref());
         let to = own.or(topic.dead_letter_topic.as_deref());
         self.dead_letter_topic = to.filter(|name| !name.is_empty()).map(Arc::from);
+    }
+
+    pub(crate) fn dead_letter<H: Host>(
+        &self,
+        id: u64,
+        content: &Content<H>,
+        entry: &Entry,
+    ) -> DeadLetter<H> {
+        DeadLetter {
+            channel: self.number,
+            id,
+            to: self.dead_letter_topic.clone(),
+            chunk: content.chunks[entry.chunk as usize].clone(),
+            offset: entry.offset,
+            len: entry.len,
+        }
     }
 
     /// Nobody gets the message any more; it is held until it is where dead messages go.
