@@ -26,6 +26,13 @@ pub(crate) struct State {
     pub pair: Option<PairImage>,
 }
 
+/// What stands behind [`State`], in checkpoints that have it: older readers pass over it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Extras {
+    /// Numbers of topic and channel (0: the topic itself), and what is set, as JSON.
+    pub settings: Vec<(u32, u32, String)>,
+}
+
 /// Takes a checkpoint. `last`: the node stops, so what is only in memory goes along on pages.
 ///
 /// # Errors
@@ -35,7 +42,7 @@ pub fn take(nsqd: &Arc<Nsqd>, last: bool) -> Result<(), JournalError> {
     // The mirror first: what it learns is applied to topics after its record, under its lock.
     let (mut keep_from, pair) = nsqd.pair.image(nsqd)?;
     let next_topic_number = nsqd.next_topic_number();
-    let mut topics = Vec::new();
+    let (mut topics, mut extras) = (Vec::new(), Extras::default());
     for topic in nsqd.topics() {
         let memory = topic.level() == Durability::Memory;
         if last && memory {
@@ -46,10 +53,17 @@ pub fn take(nsqd: &Arc<Nsqd>, last: bool) -> Result<(), JournalError> {
                 return Ok(None);
             }
             log_queue(nsqd, queue)?;
-            let image = match memory && !last {
+            for (channel, settings) in queue.all_settings() {
+                // Settings are made of what JSON can express.
+                if let Ok(json) = serde_json::to_string(&settings) {
+                    extras.settings.push((queue.number, channel, json));
+                }
+            }
+            let mut image = match memory && !last {
                 true => queue.image().without_messages(),
                 false => queue.image(),
             };
+            image.each_due(|due| *due = nsqd.clock.to_wall(*due));
             let oldest = queue.unpaged_chunks().map(|chunk| chunk.0.base()).min();
             Ok(Some((
                 nsqd.journal.tail(),
@@ -82,9 +96,9 @@ pub fn take(nsqd: &Arc<Nsqd>, last: bool) -> Result<(), JournalError> {
         pair,
     };
     let mut bytes = vec![VERSION];
-    let body = postcard::to_stdvec(&state)
-        .map_err(|_| JournalError::Invalid("a checkpoint could not be encoded"))?;
-    bytes.extend_from_slice(&body);
+    let failed = |_| JournalError::Invalid("a checkpoint could not be encoded");
+    bytes.extend(postcard::to_stdvec(&state).map_err(failed)?);
+    bytes.extend(postcard::to_stdvec(&extras).map_err(failed)?);
     nsqd.journal.checkpoint(&bytes, keep_from)?;
     nsqd.spill.sweep()
 }

@@ -50,6 +50,9 @@ const CHANNEL: &[Column<ChannelStats>] = &[
     ("nsq_channel_requeue_count", "counter", "Messages that consumers gave back.", |c| c.requeue_count),
     ("nsq_channel_timeout_count", "counter", "Messages that consumers took too long for.", |c| c.timeout_count),
     ("nsq_channel_paused", "gauge", "1 if the channel is paused.", |c| u64::from(c.paused)),
+    ("nsqd_channel_expired_total", "counter", "Messages that grew too old.", |c| c.expired_count),
+    ("nsqd_channel_dropped_total", "counter", "Messages that made room for others.", |c| c.dropped_count),
+    ("nsqd_channel_dead_total", "counter", "Messages that were delivered as often as they may be.", |c| c.dead_count),
 ];
 
 /// The whole page.
@@ -98,6 +101,8 @@ fn journal(page: &mut Page, journal: &JournalStats) {
     page.one("nsqd_journal_unwritten_bytes", "gauge", "Accepted and not yet written.", journal.tail.saturating_sub(journal.written));
     page.one("nsqd_journal_unsynced_bytes", "gauge", "Written and not yet synced.", journal.written.saturating_sub(journal.durable));
     page.one("nsqd_journal_disk_full", "gauge", "1 while publishing is refused for want of space.", u64::from(journal.disk_full));
+    page.one("nsqd_journal_quarantined_ranges", "gauge", "Places in the journal that could not be read at the start and were set aside.", journal.recovery.quarantined_ranges);
+    page.one("nsqd_journal_quarantined_bytes", "gauge", "Bytes of the journal that could not be read at the start.", journal.recovery.quarantined_bytes);
     page.one("nsqd_journal_writes_total", "counter", "Writes.", journal.writes);
     page.one("nsqd_journal_written_bytes_total", "counter", "Bytes written.", journal.bytes_written);
     page.one("nsqd_journal_syncs_total", "counter", "Syncs.", journal.syncs);

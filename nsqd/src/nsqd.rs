@@ -74,7 +74,12 @@ impl Nsqd {
     ) -> Arc<Self> {
         let level = options.durability;
         let topics = recovered.topics.into_iter();
-        let topics = topics.map(|queue| (queue.name.clone(), LiveTopic::new(queue, level)));
+        let topics = topics.map(|mut queue| {
+            let asked = crate::settings::durability(queue.settings());
+            let level = level_of(&queue.name, asked.unwrap_or(level));
+            queue.set_journalled(level != Durability::Memory);
+            (queue.name.clone(), LiveTopic::new(queue, level))
+        });
         // What was replayed came after the last checkpoint: a node that dies again and again would
         // otherwise never take one, and replay more each time.
         let replayed = journal.stats().recovery.bytes;
@@ -228,7 +233,7 @@ impl Nsqd {
                 topic: number,
                 name,
             };
-            self.journal.append(&created)?;
+            self.append_twice(&created)?;
             // The first pause record of a topic says whether it was held at first.
             let held = Record::TopicPause {
                 topic: number,
@@ -255,6 +260,14 @@ impl Nsqd {
             ));
         }
         Ok(topic)
+    }
+
+    /// Journals a record that all messages of a topic or channel depend on: until there is a
+    /// checkpoint, one damaged record must not cost all of them. Replay takes the second as the
+    /// first.
+    pub(crate) fn append_twice(&self, record: &Record<'_>) -> Result<Lsn, JournalError> {
+        let once = self.journal.append(record)?;
+        Ok(self.journal.append(record).unwrap_or(once))
     }
 
     /// Removes a topic with its channels and messages. False if there is none of that name.

@@ -11,7 +11,7 @@ use nsq_journal::{
 use nsq_protocol::MessageId;
 use nsq_queue::Topic;
 
-use crate::checkpoint::{State, VERSION};
+use crate::checkpoint::{Extras, State, VERSION};
 use crate::clock::Clock;
 use crate::host::{NsqHost, Page};
 use crate::nsqd::{Nsqd, Recovered, topic_options};
@@ -57,7 +57,7 @@ pub fn open_on(
             .spill_file
             .min(options.max_bytes_per_file as u64),
     };
-    let mut restorer = Restorer::new(&options);
+    let mut restorer = Restorer::new(&options, clock.now());
     let journal = Journal::open(disk.clone(), journal_options, &mut restorer)?;
     let spill = Spill::open(disk, Arc::clone(journal.pool()), spill_options)?;
     let recovered = restorer.finish(&spill, clock);
@@ -85,6 +85,10 @@ struct Restorer<'a> {
     pair: pair::Recovered,
     /// Records before this are in the mirror's image.
     pair_from: Lsn,
+    /// When the node starts.
+    now: i64,
+    /// When the last message was published, of those replayed so far.
+    seen: i64,
 }
 
 struct Restoring {
@@ -96,7 +100,7 @@ struct Restoring {
 }
 
 impl<'a> Restorer<'a> {
-    fn new(options: &'a Options) -> Self {
+    fn new(options: &'a Options, now: i64) -> Self {
         Self {
             options,
             topics: BTreeMap::new(),
@@ -104,6 +108,8 @@ impl<'a> Restorer<'a> {
             next_sequence: 0,
             pair: pair::Recovered::default(),
             pair_from: 0,
+            now,
+            seen: now,
         }
     }
 
@@ -153,6 +159,19 @@ impl<'a> Restorer<'a> {
             next_sequence: self.next_sequence.max(micros),
             pair: self.pair,
         }
+    }
+
+    /// When a message is due that was to wait until `due`, said at `since`: no longer from now on
+    /// than it was to wait then, for the clock may have been set back; and never longer than any
+    /// message may be made to wait.
+    fn due(&self, due: i64, since: i64) -> i64 {
+        let asked = due.saturating_sub(since).max(0);
+        let longest = self
+            .options
+            .max_req_timeout
+            .max(self.options.longest_delay());
+        let longest = i64::try_from(longest.as_nanos()).unwrap_or(i64::MAX);
+        due.min(self.now.saturating_add(asked.min(longest)))
     }
 
     /// The topic, unless the record is in its image already.
@@ -277,6 +296,20 @@ impl<'a> Restorer<'a> {
         }
     }
 
+    /// With the due time that it has today.
+    fn dated<'r>(&mut self, mut record: Record<'r>) -> Record<'r> {
+        match &mut record {
+            Record::Publish { timestamp, due, .. } | Record::Import { timestamp, due, .. } => {
+                self.seen = *timestamp;
+                if *due != 0 {
+                    *due = self.due(*due, *timestamp);
+                }
+            }
+            _ => {}
+        }
+        record
+    }
+
     /// Ids are never given twice: those that come back were ours too.
     fn note_id(&mut self, id: u64, count: u32) {
         let id = MessageId(id);
@@ -289,10 +322,9 @@ impl<'a> Restorer<'a> {
 
 impl Replay for Restorer<'_> {
     fn checkpoint(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let state: State = match bytes.split_first() {
-            Some((&VERSION, body)) => {
-                postcard::from_bytes(body).map_err(|error| format!("checkpoint: {error}"))?
-            }
+        let failed = |error| format!("checkpoint: {error}");
+        let (state, rest): (State, &[u8]) = match bytes.split_first() {
+            Some((&VERSION, body)) => postcard::take_from_bytes(body).map_err(failed)?,
             Some((version, _)) => return Err(format!("checkpoint of version {version}")),
             None => return Err("empty checkpoint".to_owned()),
         };
@@ -306,7 +338,8 @@ impl Replay for Restorer<'_> {
                 options.durability,
             );
         }
-        for (from, image) in state.topics {
+        for (from, mut image) in state.topics {
+            image.each_due(|due| *due = self.due(*due, 0));
             let options = topic_options(self.options, &image.name, self.options.durability);
             let number = image.number;
             self.next_topic_number = self.next_topic_number.max(number + 1);
@@ -316,6 +349,15 @@ impl Replay for Restorer<'_> {
                 hold_known: true,
             };
             self.topics.insert(number, restoring);
+        }
+        let extras = match rest {
+            [] => Extras::default(), // older checkpoints have none
+            rest => postcard::from_bytes(rest).map_err(failed)?,
+        };
+        for (topic, channel, json) in extras.settings {
+            if let Some(topic) = self.topics.get_mut(&topic) {
+                replay::set(&mut topic.queue, channel, &json);
+            }
         }
         Ok(())
     }
@@ -337,7 +379,24 @@ impl Replay for Restorer<'_> {
             }
             Record::Mirror { .. } => self.mirror(lsn, &record, chunk),
             Record::Release { through } => self.release(through.lsn),
+            Record::Requeue {
+                topic,
+                channel,
+                items,
+            } => {
+                for item in items.iter() {
+                    let item = nsq_queue::Requeued {
+                        id: item.id,
+                        attempts: item.attempts,
+                        due: self.due(item.due, self.seen),
+                    };
+                    if let Some(queue) = self.after(topic, lsn) {
+                        queue.replay_requeue(channel, item);
+                    }
+                }
+            }
             record => {
+                let record = self.dated(record);
                 self.pair(lsn, end, &record);
                 match record {
                     Record::Publish {

@@ -19,7 +19,8 @@ pub(crate) fn topic_of(record: &Record<'_>) -> Option<u32> {
         | Record::ChannelPause { topic, .. }
         | Record::Finish { topic, .. }
         | Record::Delivered { topic, .. }
-        | Record::Requeue { topic, .. } => Some(topic),
+        | Record::Requeue { topic, .. }
+        | Record::Settings { topic, .. } => Some(topic),
         _ => None,
     }
 }
@@ -62,7 +63,20 @@ pub(crate) fn apply(queue: &mut Topic<NsqHost>, record: &Record<'_>, end: Lsn, c
                 queue.replay_requeue(channel, item);
             }
         }
+        Record::Settings { channel, json, .. } => set(queue, channel, json),
         _ => {}
+    }
+}
+
+pub(crate) fn set(queue: &mut Topic<NsqHost>, channel: u32, json: &str) {
+    match serde_json::from_str(json) {
+        Ok(settings) if channel == 0 => queue.set_settings(settings),
+        // A channel that was deleted meanwhile needs none.
+        Ok(settings) => drop(queue.set_channel_settings(channel, settings)),
+        Err(error) => {
+            let name = &queue.name;
+            tracing::error!("TOPIC({name}): settings of a later version are ignored - {error}");
+        }
     }
 }
 

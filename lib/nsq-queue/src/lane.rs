@@ -40,6 +40,8 @@ pub(crate) struct Lane<H: Host> {
     pub next_pos: u64,
     pub resident_bytes: u64,
     pub resident_messages: u64,
+    /// Bytes of all blocks that somebody waits for, in memory or not.
+    pub kept_bytes: u64,
     dead: usize,
     /// Pages of dead blocks, for the host to release.
     pub released: Vec<H::Page>,
@@ -55,6 +57,7 @@ impl<H: Host> Lane<H> {
             next_pos: kind.first_pos(),
             resident_bytes: 0,
             resident_messages: 0,
+            kept_bytes: 0,
             dead: 0,
             released: Vec::new(),
             spare: None,
@@ -85,6 +88,7 @@ impl<H: Host> Lane<H> {
                 bytes: 0,
                 first_base: base,
                 last_base: base,
+                newest: 0,
                 live: 0,
                 content: Some(Content {
                     entries,
@@ -98,6 +102,7 @@ impl<H: Host> Lane<H> {
         self.next_pos += 1;
         self.resident_bytes += u64::from(entry.len);
         self.resident_messages += 1;
+        self.kept_bytes += u64::from(entry.len);
         if let Some(block) = self.blocks.back_mut() {
             block.push(entry, base, chunk);
             block.live += live;
@@ -231,6 +236,7 @@ impl<H: Host> Lane<H> {
                         .sum::<u64>();
                     self.resident_messages -= u64::from(block.count) - keep as u64;
                     self.resident_bytes -= bytes.min(self.resident_bytes);
+                    self.kept_bytes -= bytes.min(self.kept_bytes);
                     block.bytes -= bytes.min(block.bytes);
                     block.count = keep as u32;
                     let last = content.entries.last();
@@ -250,6 +256,7 @@ impl<H: Host> Lane<H> {
             .is_some_and(|block| block.first_pos >= end)
         {
             if let Some(block) = self.blocks.pop_back() {
+                self.kept_bytes -= block.bytes.min(self.kept_bytes);
                 if block.content.is_some() {
                     self.resident_bytes -= block.bytes.min(self.resident_bytes);
                     self.resident_messages -= u64::from(block.count);
@@ -345,8 +352,10 @@ impl<H: Host> Lane<H> {
                 self.spare = Some(entries);
             }
             self.dead += 1;
+            self.kept_bytes = self.kept_bytes.saturating_sub(block.bytes);
         } else if block.page.is_some() {
             self.dead += 1;
+            self.kept_bytes = self.kept_bytes.saturating_sub(block.bytes);
         }
         self.released.extend(block.page.take());
     }

@@ -40,6 +40,7 @@ impl<H: Host> Topic<H> {
                     bytes: block.bytes,
                     first_base: block.first_base,
                     last_base: block.last_base,
+                    newest: 0,
                     live: 0,
                     content: None,
                     page: block.page,
@@ -98,6 +99,7 @@ impl<H: Host> Topic<H> {
             }
             lane.blocks.retain(|block| block.live > 0);
             lane.index_ids();
+            lane.kept_bytes = lane.blocks.iter().map(|block| block.bytes).sum();
         }
     }
 
@@ -246,8 +248,11 @@ impl<H: Host> Topic<H> {
             }
             self.note_deadline(index);
         }
-        for (lane, visible) in self.lanes.iter().zip(&mut self.visible) {
+        for (lane, visible) in self.lanes.iter_mut().zip(&mut self.visible) {
             visible.below = lane.next_pos;
+            for block in lane.blocks.iter_mut().filter(|block| block.newest == 0) {
+                block.newest = now; // at the latest: checkpoints do not tell
+            }
         }
         self.finish_blocks();
     }

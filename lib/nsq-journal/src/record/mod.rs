@@ -116,6 +116,13 @@ pub enum Record<'a> {
         through: Position,
         position: Position,
     },
+    /// What was set for a topic, or for a channel of it (`channel` 0: for the topic), as JSON: the whole
+    /// of it, in the place of what was set before.
+    Settings {
+        topic: u32,
+        channel: u32,
+        json: &'a str,
+    },
     /// The state up to this position is in a checkpoint.
     CheckpointMark { lsn: Lsn },
     /// What the peer's journal has in `[from, to)` of one run, but for its own mirror: a slice (see [`slice_records`]).
@@ -167,6 +174,7 @@ impl Record<'_> {
             Record::MirrorFrom { .. } => "mirror from",
             Record::MirrorCut { .. } => "mirror cut",
             Record::Listed { .. } => "listed",
+            Record::Settings { .. } => "settings",
         }
     }
 }

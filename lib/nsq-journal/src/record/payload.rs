@@ -27,6 +27,7 @@ mod code {
     pub const MIRROR_FROM: u8 = 20;
     pub const MIRROR_CUT: u8 = 21;
     pub const LISTED: u8 = 22;
+    pub const SETTINGS: u8 = 23;
 }
 
 /// Bytes behind the bodies of a publish record. They come last so that the bodies can be summed before anybody
@@ -35,7 +36,7 @@ pub(crate) const PUBLISH_FIXED: usize = 4 + 4 + 8 + 8 + 8;
 
 /// Published records are encoded where they are staged.
 pub(crate) const PUBLISH_CODE: u8 = code::PUBLISH;
-pub(crate) const CODE_MAX: u8 = code::LISTED;
+pub(crate) const CODE_MAX: u8 = code::SETTINGS;
 /// Bytes of an import record before its list of channels.
 const IMPORT_FIXED: u32 = 4 + 8 + 8 + 2 + 8 + 1 + 4;
 /// Bytes before the frames of a mirror record.
@@ -121,6 +122,7 @@ impl<'a> Record<'a> {
             Record::MirrorFrom { .. } => code::MIRROR_FROM,
             Record::MirrorCut { .. } => code::MIRROR_CUT,
             Record::Listed { .. } => code::LISTED,
+            Record::Settings { .. } => code::SETTINGS,
         }
     }
 
@@ -299,6 +301,15 @@ impl<'a> Record<'a> {
             }
             Record::MirrorCut { position } => put_position(out, position),
             Record::Listed { from } => put_u64(out, from),
+            Record::Settings {
+                topic,
+                channel,
+                json,
+            } => {
+                put_u32(out, topic);
+                put_u32(out, channel);
+                out.extend_from_slice(json.as_bytes());
+            }
             // All others were written above; the test with one of each kind fails for one that was forgotten.
             _ => {}
         }
@@ -450,6 +461,11 @@ fn decode_small<'a>(code: u8, from: &mut Fields<'a>) -> Option<Record<'a>> {
             position: position(from)?,
         },
         code::LISTED => Record::Listed { from: from.u64()? },
+        code::SETTINGS => Record::Settings {
+            topic: from.u32()?,
+            channel: from.u32()?,
+            json: from.text()?,
+        },
         _ => return None,
     })
 }
