@@ -55,6 +55,7 @@ impl Rig {
             chunk: &7,
             bodies_at: 0,
             bodies: &vec![(0, size); count],
+            base: 0,
             kept_at: 0,
             committed: 0,
         };
