@@ -8,6 +8,7 @@ mod docs;
 mod go_nsq;
 mod image;
 mod kube;
+mod mutate;
 mod peers;
 mod programs;
 mod steps;
@@ -60,6 +61,11 @@ const VERBS: &[Verb] = &[
         name: "chaos",
         help: "nsqd under real faults: ROW|all; --long, --cycles N, --go, --seed N, --report FILE, --help",
         run: chaos::chaos,
+    },
+    Verb {
+        name: "mutate",
+        help: "breaks the code on purpose, in a copy, and shows that tests notice; [NAME ...]",
+        run: mutate::run,
     },
     Verb {
         name: "originals",
