@@ -5,6 +5,7 @@ mod chaos;
 mod conform;
 mod crds;
 mod docs;
+mod fuzz;
 mod go_nsq;
 mod image;
 mod kube;
@@ -60,6 +61,11 @@ const VERBS: &[Verb] = &[
         name: "chaos",
         help: "nsqd under real faults: ROW|all; --long, --cycles N, --go, --seed N, --report FILE, --help",
         run: chaos::chaos,
+    },
+    Verb {
+        name: "fuzz",
+        help: "bytes that do harm, searched with libFuzzer: [TARGET ...]; --cases N, --keep, --help",
+        run: fuzz::fuzz,
     },
     Verb {
         name: "originals",
