@@ -121,7 +121,6 @@ pub fn identify(input: &[u8]) {
         assert!(agreed.heartbeat_ms <= limits.max_heartbeat_ms);
         assert!((0..=limits.max_msg_timeout_ms).contains(&agreed.msg_timeout));
         assert!((0..=99).contains(&agreed.sample_rate));
-        assert!(!(agreed.snappy && agreed.deflate), "one compression");
     }
 }
 
