@@ -4,6 +4,7 @@ mod bench;
 mod chaos;
 mod conform;
 mod crds;
+mod differential;
 mod docs;
 mod fuzz;
 mod go_nsq;
@@ -56,6 +57,11 @@ const VERBS: &[Verb] = &[
         name: "conform",
         help: "test suites of other people's clients against our servers; [--go] [SUITE ...]",
         run: conform::run,
+    },
+    Verb {
+        name: "differential",
+        help: "the same bytes to the Go servers and to ours, the same answers; [--only PART]",
+        run: differential::run,
     },
     Verb {
         name: "chaos",

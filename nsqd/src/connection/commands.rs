@@ -68,6 +68,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn apply(&mut self, command: Command<'_>, input: &[u8], from: u32) {
+        // Publishes are gathered, and so are finishes; what is answered to them keeps its order.
+        match command {
+            Command::Fin(_) | Command::Req { .. } | Command::Touch(_) if self.run.oks > 0 => {
+                self.hand_over(input);
+            }
+            Command::Fin(_) | Command::Nop | Command::Rdy(_) => {}
+            _ if !self.finished.is_empty() => self.finish_all(),
+            _ => {}
+        }
+        if self.closing {
+            return;
+        }
         match command {
             Command::Fin(id) => self.finish(id),
             Command::Pub { topic, body } => {
