@@ -56,7 +56,7 @@ impl LiveTopic {
                 from_id: 0,
             };
             match journalled {
-                true => nsqd.journal.append(&record).map(Some),
+                true => nsqd.append_twice(&record).map(Some),
                 false => Ok(Some(0)),
             }
         })?;

@@ -98,6 +98,8 @@ fn journal(page: &mut Page, journal: &JournalStats) {
     page.one("nsqd_journal_unwritten_bytes", "gauge", "Accepted and not yet written.", journal.tail.saturating_sub(journal.written));
     page.one("nsqd_journal_unsynced_bytes", "gauge", "Written and not yet synced.", journal.written.saturating_sub(journal.durable));
     page.one("nsqd_journal_disk_full", "gauge", "1 while publishing is refused for want of space.", u64::from(journal.disk_full));
+    page.one("nsqd_journal_quarantined_ranges", "gauge", "Places in the journal that could not be read at the start and were set aside.", journal.recovery.quarantined_ranges);
+    page.one("nsqd_journal_quarantined_bytes", "gauge", "Bytes of the journal that could not be read at the start.", journal.recovery.quarantined_bytes);
     page.one("nsqd_journal_writes_total", "counter", "Writes.", journal.writes);
     page.one("nsqd_journal_written_bytes_total", "counter", "Bytes written.", journal.bytes_written);
     page.one("nsqd_journal_syncs_total", "counter", "Syncs.", journal.syncs);

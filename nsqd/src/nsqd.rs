@@ -220,7 +220,7 @@ impl Nsqd {
                 topic: number,
                 name,
             };
-            self.journal.append(&created)?;
+            self.append_twice(&created)?;
             // The first pause record of a topic says whether it was held at first.
             let held = Record::TopicPause {
                 topic: number,
@@ -247,6 +247,14 @@ impl Nsqd {
             ));
         }
         Ok(topic)
+    }
+
+    /// Journals a record that all messages of a topic or channel depend on: until there is a
+    /// checkpoint, one damaged record must not cost all of them. Replay takes the second as the
+    /// first.
+    pub(crate) fn append_twice(&self, record: &Record<'_>) -> Result<Lsn, JournalError> {
+        let once = self.journal.append(record)?;
+        Ok(self.journal.append(record).unwrap_or(once))
     }
 
     /// Removes a topic with its channels and messages. False if there is none of that name.

@@ -1,5 +1,6 @@
 //! The fault matrix: each row is a fault, and a run under it.
 
+mod damage;
 mod failing_disk;
 mod full_disk;
 mod kill;
@@ -117,6 +118,37 @@ pub const ROWS: &[Row] = &[
         needs: &[Need::Root],
         control_must_break: true,
         run: full_disk::run,
+    },
+    Row {
+        name: "torn-tail",
+        about: "the last segment is cut at every byte of its last records; recovered, published to, crashed, recovered",
+        rounds: "records",
+        slice: 2,
+        long: 6,
+        needs: &[],
+        control_must_break: false,
+        run: damage::torn_tail,
+    },
+    Row {
+        name: "bit-flips",
+        about: "one random bit of a segment, spill file, checkpoint or the identity is flipped",
+        rounds: "bits",
+        slice: 300,
+        long: 10_000,
+        needs: &[],
+        control_must_break: false,
+        run: damage::bit_flips,
+    },
+    Row {
+        name: "segments",
+        about: "each segment in turn is deleted, zeroed, emptied, swapped, copied over another, replaced by \
+                another node's",
+        rounds: "times",
+        slice: 1,
+        long: 5,
+        needs: &[],
+        control_must_break: false,
+        run: damage::segments,
     },
 ];
 

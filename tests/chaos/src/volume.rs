@@ -116,3 +116,12 @@ pub fn temporary(within: &Path) -> Result<TempDir> {
         .tempdir_in(within);
     made.with_context(|| within.display().to_string())
 }
+
+/// Where files are in memory, if there is such a place.
+pub fn in_memory() -> PathBuf {
+    let shared = Path::new("/dev/shm");
+    match shared.is_dir() {
+        true => shared.to_owned(),
+        false => std::env::temp_dir(),
+    }
+}
