@@ -67,8 +67,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         0
     }
 
-    fn apply(&mut self, command: Command<'_>, input: &[u8], from: u32) {
-        // Publishes are gathered, and so are finishes; what is answered to them keeps its order.
+    /// Publishes are gathered, and so are finishes: what is answered to them keeps its order. False: the connection
+    /// ends.
+    fn keep_order(&mut self, command: &Command<'_>, input: &[u8]) -> bool {
         match command {
             Command::Fin(_) | Command::Req { .. } | Command::Touch(_) if self.run.oks > 0 => {
                 self.hand_over(input);
@@ -77,7 +78,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             _ if !self.finished.is_empty() => self.finish_all(),
             _ => {}
         }
-        if self.closing {
+        !self.closing
+    }
+
+    fn apply(&mut self, command: Command<'_>, input: &[u8], from: u32) {
+        if !self.keep_order(&command, input) {
             return;
         }
         match command {
