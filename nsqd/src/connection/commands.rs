@@ -44,7 +44,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(Step::Command(command, used)) => {
                     let from = *at as u32;
                     *at += used;
-                    self.apply(command, input, from);
+                    if self.keep_order(&command, input) {
+                        self.apply(command, input, from);
+                    }
                     if let Some(upgrade) = &mut self.upgrade {
                         upgrade.keep(&input[*at..]);
                         *at = input.len();
@@ -82,9 +84,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn apply(&mut self, command: Command<'_>, input: &[u8], from: u32) {
-        if !self.keep_order(&command, input) {
-            return;
-        }
         match command {
             Command::Fin(id) => self.finish(id),
             Command::Pub { topic, body } => {
