@@ -23,6 +23,13 @@ pub(crate) struct State {
     pub topics: Vec<(Lsn, TopicImage<Page>)>,
 }
 
+/// What stands behind [`State`], in checkpoints that have it: older readers pass over it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Extras {
+    /// Numbers of topic and channel (0: the topic itself), and what is set, as JSON.
+    pub settings: Vec<(u32, u32, String)>,
+}
+
 /// Takes a checkpoint. `last`: the node stops, so what is only in memory goes along on pages.
 ///
 /// # Errors
@@ -31,7 +38,7 @@ pub fn take(nsqd: &Arc<Nsqd>, last: bool) -> Result<(), JournalError> {
     // Everything from here on is replayed, whatever the images already hold of it.
     let mut keep_from = nsqd.journal.tail();
     let next_topic_number = nsqd.next_topic_number();
-    let mut topics = Vec::new();
+    let (mut topics, mut extras) = (Vec::new(), Extras::default());
     for topic in nsqd.topics() {
         let memory = topic.level() == Durability::Memory;
         if last && memory {
@@ -42,6 +49,12 @@ pub fn take(nsqd: &Arc<Nsqd>, last: bool) -> Result<(), JournalError> {
                 return Ok(None);
             }
             log_queue(nsqd, queue)?;
+            for (channel, settings) in queue.all_settings() {
+                // Settings are made of what JSON can express.
+                if let Ok(json) = serde_json::to_string(&settings) {
+                    extras.settings.push((queue.number, channel, json));
+                }
+            }
             let image = match memory && !last {
                 true => queue.image().without_messages(),
                 false => queue.image(),
@@ -70,9 +83,9 @@ pub fn take(nsqd: &Arc<Nsqd>, last: bool) -> Result<(), JournalError> {
         topics,
     };
     let mut bytes = vec![VERSION];
-    let body = postcard::to_stdvec(&state)
-        .map_err(|_| JournalError::Invalid("a checkpoint could not be encoded"))?;
-    bytes.extend_from_slice(&body);
+    let failed = |_| JournalError::Invalid("a checkpoint could not be encoded");
+    bytes.extend(postcard::to_stdvec(&state).map_err(failed)?);
+    bytes.extend(postcard::to_stdvec(&extras).map_err(failed)?);
     nsqd.journal.checkpoint(&bytes, keep_from)?;
     nsqd.spill.sweep()
 }

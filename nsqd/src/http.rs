@@ -3,8 +3,10 @@
 mod body;
 mod config;
 mod debug;
+mod inspect;
 mod names;
 mod publish;
+mod settings;
 mod status;
 
 use std::sync::Arc;
@@ -73,6 +75,17 @@ pub(crate) fn routes() -> Api<Arc<Shared>> {
         .post("/channel/empty", names::empty_channel)
         .post("/channel/pause", names::pause_channel)
         .post("/channel/unpause", names::unpause_channel)
+        .get("/topic/settings", settings::get_topic)
+        .put("/topic/settings", settings::set_topic)
+        .post("/topic/settings", settings::set_topic)
+        .get("/channel/settings", settings::get_channel)
+        .put("/channel/settings", settings::set_channel)
+        .post("/channel/settings", settings::set_channel)
+        .post("/topic/redrive", settings::redrive)
+        .get("/topic/peek", inspect::peek_topic)
+        .get("/channel/peek", inspect::peek_channel)
+        .get("/channel/deferred", inspect::deferred)
+        .post("/channel/deferred/cancel", inspect::cancel)
         .get("/livez", status::livez)
         .get("/readyz", status::readyz)
         .get("/debug/cpu", debug::cpu)

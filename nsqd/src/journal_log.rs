@@ -45,7 +45,9 @@ pub async fn sync(nsqd: Arc<Nsqd>) {
 
 /// Journals what all topics have to tell.
 pub fn log_all(nsqd: &Arc<Nsqd>) {
+    let mut level = nsqd.options.durability;
     for topic in nsqd.take_unlogged() {
+        level = level.max(topic.level());
         topic.listed.store(false, Ordering::Release);
         if let Err(error) = log_topic(nsqd, &topic) {
             match error {
@@ -57,7 +59,7 @@ pub fn log_all(nsqd: &Arc<Nsqd>) {
         }
     }
     let tail = nsqd.journal.tail();
-    let written = match nsqd.options.durability {
+    let written = match level {
         Durability::Memory => Ok(()),
         Durability::Write => nsqd.journal.write(tail).map(|_| ()),
         Durability::Fsync => {

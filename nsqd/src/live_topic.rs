@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 
 use nsq_journal::{Bodies, JournalError, Lsn, PublishHead};
 use nsq_protocol::MessageId;
-use nsq_queue::{Effects, Run, Topic};
+use nsq_queue::{Effects, Full, Run, Topic};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::host::{ChunkRef, NsqHost};
@@ -49,6 +49,9 @@ impl Then {
         for client in self.effects.disconnect.drain(..) {
             client.hang_up();
         }
+        for letter in self.effects.dead.drain(..) {
+            crate::settings::bury(nsqd, topic, &letter);
+        }
         for (channel, _) in self.effects.channels_gone.drain(..) {
             nsqd.channel_gone(topic, &channel);
         }
@@ -79,6 +82,16 @@ impl Then {
         }
         self.happen(nsqd, topic);
     }
+}
+
+/// Why messages were not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A limit that was set for the topic or a channel of it.
+    #[error("{0}")]
+    Full(Full),
 }
 
 /// Where messages went: what their OK waits for.
@@ -112,6 +125,10 @@ impl LiveTopic {
             level if level == Durability::Fsync as u8 => Durability::Fsync,
             _ => Durability::Write,
         }
+    }
+
+    pub(crate) fn set_level(&self, level: Durability) {
+        self.level.store(level as u8, Ordering::Relaxed);
     }
 
     /// How far this topic's records are kept: what lies beyond is not delivered yet.
@@ -182,14 +199,14 @@ impl LiveTopic {
     /// Takes messages in: into the journal's memory and the queue. `due` 0 = at once.
     ///
     /// # Errors
-    /// The journal's: nothing was accepted then.
+    /// The journal's, or a limit of the topic: nothing was accepted then.
     pub fn publish(
         self: &Arc<Self>,
         nsqd: &Nsqd,
         buffer: &[u8],
         ranges: &[(u32, u32)],
         due: i64,
-    ) -> Result<(Kept, Then), JournalError> {
+    ) -> Result<(Kept, Then), PublishError> {
         let level = self.level();
         let bodies = Bodies { buffer, ranges };
         let measured = match level {
@@ -199,6 +216,11 @@ impl LiveTopic {
         let timestamp = nsqd.clock.wall();
         let mut then = Then::default();
         let mut state = self.state.lock();
+        if state.queue.has_limits() {
+            let bytes = ranges.iter().map(|range| u64::from(range.1)).sum();
+            let admitted = state.queue.admits(ranges.len() as u64, bytes);
+            admitted.map_err(PublishError::Full)?;
+        }
         let first_id = state.ids(nsqd, ranges.len() as u64);
         let placed = match level {
             Durability::Memory => nsqd.memory.publish(&measured)?,

@@ -50,6 +50,9 @@ const CHANNEL: &[Column<ChannelStats>] = &[
     ("nsq_channel_requeue_count", "counter", "Messages that consumers gave back.", |c| c.requeue_count),
     ("nsq_channel_timeout_count", "counter", "Messages that consumers took too long for.", |c| c.timeout_count),
     ("nsq_channel_paused", "gauge", "1 if the channel is paused.", |c| u64::from(c.paused)),
+    ("nsqd_channel_expired_total", "counter", "Messages that grew too old.", |c| c.expired_count),
+    ("nsqd_channel_dropped_total", "counter", "Messages that made room for others.", |c| c.dropped_count),
+    ("nsqd_channel_dead_total", "counter", "Messages that were delivered as often as they may be.", |c| c.dead_count),
 ];
 
 /// The whole page.

@@ -71,7 +71,12 @@ impl Nsqd {
     ) -> Arc<Self> {
         let level = options.durability;
         let topics = recovered.topics.into_iter();
-        let topics = topics.map(|queue| (queue.name.clone(), LiveTopic::new(queue, level)));
+        let topics = topics.map(|mut queue| {
+            let asked = crate::settings::durability(queue.settings());
+            let level = level_of(&queue.name, asked.unwrap_or(level));
+            queue.set_journalled(level != Durability::Memory);
+            (queue.name.clone(), LiveTopic::new(queue, level))
+        });
         // What was replayed came after the last checkpoint: a node that dies again and again would
         // otherwise never take one, and replay more each time.
         let replayed = journal.stats().recovery.bytes;

@@ -11,7 +11,7 @@ use nsq_journal::{
 use nsq_protocol::MessageId;
 use nsq_queue::{Run, Topic};
 
-use crate::checkpoint::{State, VERSION};
+use crate::checkpoint::{Extras, State, VERSION};
 use crate::clock::Clock;
 use crate::host::{ChunkRef, NsqHost, Page};
 use crate::nsqd::{Nsqd, Recovered, topic_options};
@@ -199,10 +199,9 @@ impl<'a> Restorer<'a> {
 
 impl Replay for Restorer<'_> {
     fn checkpoint(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let state: State = match bytes.split_first() {
-            Some((&VERSION, body)) => {
-                postcard::from_bytes(body).map_err(|error| format!("checkpoint: {error}"))?
-            }
+        let failed = |error| format!("checkpoint: {error}");
+        let (state, rest): (State, &[u8]) = match bytes.split_first() {
+            Some((&VERSION, body)) => postcard::take_from_bytes(body).map_err(failed)?,
             Some((version, _)) => return Err(format!("checkpoint of version {version}")),
             None => return Err("empty checkpoint".to_owned()),
         };
@@ -218,6 +217,15 @@ impl Replay for Restorer<'_> {
                 hold_known: true,
             };
             self.topics.insert(number, restoring);
+        }
+        let extras = match rest {
+            [] => Extras::default(), // older checkpoints have none
+            rest => postcard::from_bytes(rest).map_err(failed)?,
+        };
+        for (topic, channel, json) in extras.settings {
+            if let Some(topic) = self.topics.get_mut(&topic) {
+                set(&mut topic.queue, channel, &json);
+            }
         }
         Ok(())
     }
@@ -273,9 +281,22 @@ fn topic_of(record: &Record<'_>) -> Option<u32> {
         | Record::ChannelPause { topic, .. }
         | Record::Finish { topic, .. }
         | Record::Delivered { topic, .. }
+        | Record::Settings { topic, .. }
         | Record::Requeue { topic, .. } => Some(topic),
         // Handled by name, of the journal itself, or of pairs, which this version does not form.
         _ => None,
+    }
+}
+
+fn set(queue: &mut Topic<NsqHost>, channel: u32, json: &str) {
+    match serde_json::from_str(json) {
+        Ok(settings) if channel == 0 => queue.set_settings(settings),
+        // A channel that was deleted meanwhile needs none.
+        Ok(settings) => drop(queue.set_channel_settings(channel, settings)),
+        Err(error) => {
+            let name = &queue.name;
+            tracing::error!("TOPIC({name}): settings of a later version are ignored - {error}");
+        }
     }
 }
 
@@ -300,6 +321,7 @@ fn replay(queue: &mut Topic<NsqHost>, record: &Record<'_>) {
             through_id,
             ..
         } => queue.replay_delivered(channel, through_id),
+        Record::Settings { channel, json, .. } => set(queue, channel, json),
         Record::Requeue { channel, items, .. } => {
             for item in items.iter() {
                 let item = nsq_queue::Requeued {

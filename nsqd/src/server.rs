@@ -24,7 +24,7 @@ use crate::nsqd::Nsqd;
 use crate::options::{Options, TlsMinVersion, TlsRequired};
 use crate::pager::Pager;
 use crate::timers::Timers;
-use crate::{checkpoint, connection, journal_log, recovery, statsd, wake_up};
+use crate::{checkpoint, connection, journal_log, recovery, settings, statsd, wake_up};
 
 /// They hang up by themselves at a stop; this is for one that cannot be polled.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -112,6 +112,7 @@ impl Server {
             tasks.spawn(statsd::run(Arc::clone(&nsqd), port));
         }
         tasks.spawn(journal_log::sync(Arc::clone(&nsqd)));
+        tasks.spawn(settings::expire(Arc::clone(&nsqd)));
         tasks.spawn(Timers::run(Arc::clone(&nsqd)));
         tasks.spawn(journal_log::run(Arc::clone(&nsqd)));
         tasks.spawn(wake_up::run(Arc::clone(&nsqd.journal)));

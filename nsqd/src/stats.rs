@@ -10,7 +10,7 @@ use nsq_http_api::stats::{
     ChannelStats, ClientStats, Latency, Memory, Percentile, PubCount, Stats, TopicStats,
 };
 use nsq_protocol::NSQ_VERSION;
-use nsq_queue::{ConsumerStats, LatencySummary};
+use nsq_queue::{ConsumerStats, LatencySummary, Settings};
 
 use crate::client::Client;
 use crate::live_topic::LiveTopic;
@@ -142,6 +142,7 @@ fn topic_stats(nsqd: &Nsqd, snapshot: Snapshot, wanted: &Wanted<'_>) -> Option<T
         paused: topic.paused,
         e2e_processing_latency: latency(all.as_ref(), percentiles),
         lost_count: topic.lost_count,
+        settings: shown(&topic.settings),
     })
 }
 
@@ -174,7 +175,17 @@ fn channel_stats(
         zone_local_msg_count: zone,
         region_local_msg_count: region,
         global_msg_count: anywhere,
+        expired_count: channel.expired_count,
+        dropped_count: channel.dropped_count,
+        dead_count: channel.dead_count,
+        settings: channel.settings.as_ref().and_then(shown),
     }
+}
+
+/// `None` where nothing is set.
+fn shown(settings: &Settings) -> Option<serde_json::Value> {
+    let some = *settings != Settings::default();
+    some.then(|| serde_json::to_value(settings).ok()).flatten()
 }
 
 /// Connections that have published (to `topic`, if one is asked for).

@@ -62,7 +62,7 @@ async fn unfinished_commands_are_bounded_together() {
     assert_eq!(consumer.message().await.body.len(), 1000);
     third.send(&sized("PUB t", &[&large])).await;
     settled().await;
-    assert_eq!(node.topic("t").await.message_count, 1);
+    assert_eq!(node.queue_stats("t").message_count, 1);
     // One of them is given up after its time: 60 s, and 300 kB at 8 KiB a second.
     let begun = Instant::now();
     let message = loop {
@@ -88,7 +88,7 @@ async fn a_stuck_consumer_does_not_hoard() {
     for _ in 0..100 {
         publisher.publish("t", &body).await;
     }
-    let channel = node.channel("t", "c").await;
+    let channel = node.queue_stats("t").channels.remove(0);
     // The socket's buffer of 1 MiB, and one pull more.
     assert!(channel.in_flight_count < 15, "{}", channel.in_flight_count);
     let mut good = node.consumer("t", "c", 2500).await;
@@ -101,7 +101,7 @@ async fn a_stuck_consumer_does_not_hoard() {
         let message = good.message().await;
         good.finish(&message).await;
     }
-    assert_eq!(node.channel("t", "c").await.client_count, 1);
+    assert_eq!(node.queue_stats("t").channels[0].consumers.len(), 1);
 }
 
 /// Beyond the cap connections wait in the backlog, and get their turn.

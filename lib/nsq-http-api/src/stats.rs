@@ -47,6 +47,9 @@ pub struct TopicStats {
     /// out while 0.
     #[serde(skip_serializing_if = "is_zero")]
     pub lost_count: u64,
+    /// What is set for the topic beyond NSQ's ways; left out where nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settings: Option<serde_json::Value>,
 }
 
 /// One channel.
@@ -81,6 +84,17 @@ pub struct ChannelStats {
     /// To all others.
     #[serde(skip_serializing_if = "is_zero")]
     pub global_msg_count: u64,
+    /// Messages that grew too old to be delivered. Not NSQ's, as the next three; left out while 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub expired_count: u64,
+    /// Messages that made room for others.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub dropped_count: u64,
+    /// Messages that were delivered as often as they may be.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub dead_count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settings: Option<serde_json::Value>,
 }
 
 /// One connection, either a consumer below its channel or a producer.

@@ -1,4 +1,5 @@
 use crate::Host;
+use crate::deliver::Delivery;
 
 /// A block is closed at this many messages ...
 pub(crate) const BLOCK_MESSAGES: u32 = 1024;
@@ -21,12 +22,29 @@ pub(crate) struct Content<H: Host> {
     pub chunks: Vec<H::Chunk>,
 }
 
+impl<H: Host> Content<H> {
+    /// One of its messages, on its way.
+    #[inline]
+    pub(crate) fn delivery(&self, id: u64, attempts: u16, entry: &Entry) -> Delivery<'_, H::Chunk> {
+        Delivery {
+            id,
+            timestamp: entry.timestamp,
+            attempts,
+            chunk: &self.chunks[entry.chunk as usize],
+            offset: entry.offset,
+            len: entry.len,
+        }
+    }
+}
+
 /// Neighbouring messages of one lane: ids and positions rise by one within it.
 pub(crate) struct Block<H: Host> {
     pub first_id: u64,
     pub first_pos: u64,
     pub count: u32,
     pub bytes: u64,
+    /// When its youngest message was published; 0: not known.
+    pub newest: i64,
     /// Pairs of (message, channel) that are not finished; a message that no channel has got
     /// yet counts once, for the topic.
     pub live: u64,
@@ -61,5 +79,6 @@ impl<H: Host> Block<H> {
         content.entries.push(Entry { chunk, ..entry });
         self.count += 1;
         self.bytes += u64::from(entry.len);
+        self.newest = self.newest.max(entry.timestamp);
     }
 }

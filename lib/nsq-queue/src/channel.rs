@@ -1,10 +1,12 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::Arc;
 
 use crate::consumer::ConsumerId;
 use crate::in_flight::InFlight;
 use crate::journal_log::ChannelLog;
 use crate::latency::Latencies;
+use crate::settings::{Rules, Settings};
 
 /// A message that was delivered before and waits again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +61,15 @@ pub struct Channel {
     pub(crate) start_count: u64,
     pub(crate) requeue_count: u64,
     pub(crate) timeout_count: u64,
+    /// Messages that grew too old, that were too many, that were delivered often enough.
+    pub(crate) expired_count: u64,
+    pub(crate) dropped_count: u64,
+    pub(crate) dead_count: u64,
+    /// What is set for this channel alone.
+    pub(crate) settings: Option<Box<Settings>>,
+    /// What is in force.
+    pub(crate) rules: Rules,
+    pub(crate) dead_letter_topic: Option<Arc<str>>,
 }
 
 impl Channel {
@@ -87,6 +98,12 @@ impl Channel {
             start_count: 0,
             requeue_count: 0,
             timeout_count: 0,
+            expired_count: 0,
+            dropped_count: 0,
+            dead_count: 0,
+            settings: None,
+            rules: Rules::default(),
+            dead_letter_topic: None,
         }
     }
 

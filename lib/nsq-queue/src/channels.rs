@@ -25,6 +25,7 @@ impl<H: Host> Topic<H> {
         self.next_channel_number = self.next_channel_number.max(number + 1);
         let mut channel = Channel::new(name, number, self.distributed);
         channel.start_count = self.distributed_count;
+        channel.apply_settings(&self.settings);
         let index = match self.free_channels.pop() {
             Some(index) => {
                 self.channels[index] = Some(channel);
@@ -92,8 +93,11 @@ impl<H: Host> Topic<H> {
             let gone = (channel.name.clone(), channel.number);
             self.remove_channel(index, effects);
             effects.channels_gone.push(gone);
-        } else if channel.cursor < self.distributed || !channel.requeued.is_empty() {
-            self.wake_one(index, effects); // it may have been woken for a message it never took
+        } else {
+            self.requeue_held(index, id, effects);
+            if self.available(index) > 0 {
+                self.wake_one(index, effects); // it may have been woken for a message it never took
+            }
         }
     }
 

@@ -7,6 +7,14 @@ pub struct ConsumerId {
     pub(crate) generation: u32,
 }
 
+impl ConsumerId {
+    /// Nobody's: whoever holds messages that are on their way to where dead ones go.
+    pub(crate) const GRAVEDIGGER: Self = Self {
+        index: u32::MAX,
+        generation: u32::MAX,
+    };
+}
+
 #[cfg(test)]
 impl ConsumerId {
     pub(crate) const TEST: Self = Self {

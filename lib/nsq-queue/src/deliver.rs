@@ -2,6 +2,7 @@ use crate::Host;
 use crate::channel::{Channel, Waiting};
 use crate::consumer::{Consumer, ConsumerId, Consumers, Locality};
 use crate::lane::LaneKind;
+use crate::settings::Fate;
 use crate::topic::{Effects, Topic};
 
 /// A message on its way to a consumer.
@@ -106,18 +107,26 @@ impl<H: Host> Topic<H> {
         let ready = ready.map_or(1, |channel| channel.ready[..=nearness].iter().sum());
         let share = available.div_ceil(u64::from(ready.max(1)));
         let most = u64::from(room).min(share) as u32;
-        let (mut taken, mut bytes) = (0u32, 0usize);
+        let (mut taken, mut bytes, mut dropped) = (0u32, 0usize, false);
         while taken < most && (bytes < max_bytes || taken == 0) {
             match self.take_one(now, id, index, &mut sink) {
                 Taken::Delivered(len) => {
                     taken += 1;
                     bytes += len as usize + 34;
                 }
-                Taken::Dropped => {}
+                Taken::Dropped => dropped = true,
                 Taken::Nothing => break,
                 Taken::Page(..) if taken > 0 => break,
-                Taken::Page(page, pos) => return Pulled::NeedsPage { page, pos },
+                Taken::Page(page, pos) => {
+                    effects.dead.append(&mut self.dead);
+                    return Pulled::NeedsPage { page, pos };
+                }
             }
+        }
+        effects.dead.append(&mut self.dead);
+        if dropped {
+            self.note_deadline(index);
+            self.mark_dirty(index);
         }
         self.after_pull(index, id, taken, effects);
         Pulled::Messages(taken)
@@ -184,22 +193,26 @@ impl<H: Host> Topic<H> {
         let entry = content.entries.get(offset as usize).copied();
         let entry = entry.filter(|entry| entry.chunk != MISSING);
         self.lost_count += u64::from(entry.is_none());
-        let taken = match entry.filter(|_| consumer.samples()) {
+        let fate = entry.map_or(Fate::Deliver, |entry| {
+            let wall = now + self.wall_ahead;
+            channel.rules.fate(item.attempts, entry.timestamp, wall)
+        });
+        let taken = match entry.filter(|_| fate != Fate::Expire && consumer.samples()) {
+            Some(entry) if fate == Fate::Bury => {
+                self.dead
+                    .push(channel.dead_letter(message_id, content, &entry));
+                channel.hold_dead(item.pos, item.attempts, now, entry.timestamp);
+                Taken::Dropped
+            }
             Some(entry) => {
                 let attempts = item.attempts.saturating_add(1);
-                sink(Delivery {
-                    id: message_id,
-                    timestamp: entry.timestamp,
-                    attempts,
-                    chunk: &content.chunks[entry.chunk as usize],
-                    offset: entry.offset,
-                    len: entry.len,
-                });
+                sink(content.delivery(message_id, attempts, &entry));
                 channel.hand_to(consumer, id, &item, now, entry.timestamp);
                 Taken::Delivered(entry.len)
             }
             None => {
                 lane.settle(item.pos);
+                channel.expired_count += u64::from(fate == Fate::Expire);
                 if self.options.journalled && !channel.ephemeral {
                     channel.log.finish(message_id);
                 }

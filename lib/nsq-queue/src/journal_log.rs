@@ -25,6 +25,13 @@ impl ChannelLog {
         }
     }
 
+    pub(crate) fn finish_range(&mut self, first: u64, count: u64) {
+        match self.finished.last_mut() {
+            Some(last) if last.0 + last.1 == first => last.1 += count,
+            _ => self.finished.push((first, count)),
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.finished.is_empty() && self.requeued.is_empty() && self.delivered_through.is_none()
     }

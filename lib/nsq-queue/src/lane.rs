@@ -35,6 +35,8 @@ pub(crate) struct Lane<H: Host> {
     pub next_pos: u64,
     pub resident_bytes: u64,
     pub resident_messages: u64,
+    /// Bytes of all blocks that somebody waits for, in memory or not.
+    pub kept_bytes: u64,
     dead: usize,
     /// Pages of dead blocks, for the host to release.
     pub released: Vec<H::Page>,
@@ -48,6 +50,7 @@ impl<H: Host> Lane<H> {
             next_pos: kind.first_pos(),
             resident_bytes: 0,
             resident_messages: 0,
+            kept_bytes: 0,
             dead: 0,
             released: Vec::new(),
             spare: None,
@@ -68,6 +71,7 @@ impl<H: Host> Lane<H> {
                 first_pos: self.next_pos,
                 count: 0,
                 bytes: 0,
+                newest: 0,
                 live: 0,
                 content: Some(Content {
                     entries,
@@ -80,6 +84,7 @@ impl<H: Host> Lane<H> {
         self.next_pos += 1;
         self.resident_bytes += u64::from(entry.len);
         self.resident_messages += 1;
+        self.kept_bytes += u64::from(entry.len);
         if let Some(block) = self.blocks.back_mut() {
             block.push(entry, chunk);
             block.live += live;
@@ -207,8 +212,10 @@ impl<H: Host> Lane<H> {
                 self.spare = Some(entries);
             }
             self.dead += 1;
+            self.kept_bytes = self.kept_bytes.saturating_sub(block.bytes);
         } else if block.page.is_some() {
             self.dead += 1;
+            self.kept_bytes = self.kept_bytes.saturating_sub(block.bytes);
         }
         self.released.extend(block.page.take());
     }

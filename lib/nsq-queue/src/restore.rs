@@ -37,6 +37,7 @@ impl<H: Host> Topic<H> {
                     first_pos: block.first_pos,
                     count: block.count,
                     bytes: block.bytes,
+                    newest: 0,
                     live: 0,
                     content: None,
                     page: block.page,
@@ -94,6 +95,7 @@ impl<H: Host> Topic<H> {
                 lane.released.extend(block.page.take());
             }
             lane.blocks.retain(|block| block.live > 0);
+            lane.kept_bytes = lane.blocks.iter().map(|block| block.bytes).sum();
         }
     }
 
@@ -230,6 +232,9 @@ impl<H: Host> Topic<H> {
         }
         for (lane, visible) in self.lanes.iter_mut().zip(&mut self.visible) {
             visible.below = lane.next_pos;
+            for block in lane.blocks.iter_mut().filter(|block| block.newest == 0) {
+                block.newest = now; // at the latest: checkpoints do not tell
+            }
             let unpaged = |block: &&mut Block<H>| block.live > 0 && block.page.is_none();
             for block in lane.blocks.iter_mut().filter(unpaged) {
                 let content = block.content.get_or_insert_with(|| {

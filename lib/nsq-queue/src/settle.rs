@@ -199,7 +199,7 @@ impl<H: Host> Topic<H> {
             .ok_or(SettleError::NotInFlight)
     }
 
-    fn put_back(
+    pub(crate) fn put_back(
         &mut self,
         index: usize,
         held: &Held,

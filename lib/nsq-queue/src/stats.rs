@@ -1,5 +1,6 @@
 use crate::Host;
 use crate::consumer::ConsumerId;
+use crate::settings::Settings;
 use crate::topic::Topic;
 
 /// A topic's numbers as `/stats` shows them.
@@ -15,6 +16,7 @@ pub struct TopicStats<W> {
     pub resident_bytes: u64,
     /// Messages whose bodies were damaged beyond reading.
     pub lost_count: u64,
+    pub settings: Settings,
     pub channels: Vec<ChannelStats<W>>,
 }
 
@@ -31,6 +33,11 @@ pub struct ChannelStats<W> {
     pub timeout_count: u64,
     /// Deliveries to consumers in the zone, elsewhere in the region, and anywhere else.
     pub delivered: [u64; 3],
+    /// Messages that grew too old, that were too many, that were delivered often enough.
+    pub expired_count: u64,
+    pub dropped_count: u64,
+    pub dead_count: u64,
+    pub settings: Option<Settings>,
     /// Each consumer's connection and numbers.
     pub consumers: Vec<(W, ConsumerStats)>,
 }
@@ -58,6 +65,7 @@ impl<H: Host> Topic<H> {
             message_bytes: self.message_bytes,
             resident_bytes: self.resident_bytes(),
             lost_count: self.lost_count,
+            settings: (*self.settings).clone(),
             channels: self
                 .channels
                 .iter()
@@ -85,6 +93,10 @@ impl<H: Host> Topic<H> {
             requeue_count: channel.requeue_count,
             timeout_count: channel.timeout_count,
             delivered: channel.delivered,
+            expired_count: channel.expired_count,
+            dropped_count: channel.dropped_count,
+            dead_count: channel.dead_count,
+            settings: channel.settings.as_deref().cloned(),
             consumers: consumers
                 .filter_map(|&id| {
                     let waker = self.consumers.get(id)?.spec.waker.clone();

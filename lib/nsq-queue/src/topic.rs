@@ -5,6 +5,8 @@ use crate::block::Entry;
 use crate::channel::{Channel, Deferred, Waiting};
 use crate::consumer::Consumers;
 use crate::lane::{Lane, LaneKind};
+use crate::rules::DeadLetter;
+use crate::settings::{Rules, Settings};
 
 /// A topic and its channels. Every method takes what it needs and says what must follow.
 pub struct Topic<H: Host> {
@@ -44,6 +46,17 @@ pub struct Topic<H: Host> {
     pub(crate) lost_count: u64,
     /// Records are being replayed.
     pub(crate) restoring: bool,
+    pub(crate) settings: Box<Settings>,
+    /// What is in force for the topic itself.
+    pub(crate) rules: Rules,
+    /// It or a channel of it has a limit.
+    pub(crate) limited: bool,
+    /// Messages of it or of a channel grow too old.
+    pub(crate) expires: bool,
+    /// How far the clock that messages bear the time of is ahead of the one that deadlines run on.
+    pub(crate) wall_ahead: i64,
+    /// Found during a pull.
+    pub(crate) dead: Vec<DeadLetter<H>>,
 }
 
 #[derive(Debug, Clone)]
@@ -100,6 +113,8 @@ pub struct Effects<H: Host> {
     pub disconnect: Vec<H::Waker>,
     /// Ephemeral channels that went with their last consumer: (name, number).
     pub channels_gone: Vec<(String, u32)>,
+    /// Messages that were delivered often enough: publish them where they go, then bury them.
+    pub dead: Vec<DeadLetter<H>>,
 }
 
 impl<H: Host> Default for Effects<H> {
@@ -108,6 +123,7 @@ impl<H: Host> Default for Effects<H> {
             wake: Vec::new(),
             disconnect: Vec::new(),
             channels_gone: Vec::new(),
+            dead: Vec::new(),
         }
     }
 }
@@ -184,6 +200,12 @@ impl<H: Host> Topic<H> {
             distributed_count: 0,
             lost_count: 0,
             restoring: false,
+            settings: Box::default(),
+            rules: Rules::default(),
+            limited: false,
+            expires: false,
+            wall_ahead: 0,
+            dead: Vec::new(),
         }
     }
 
@@ -270,6 +292,7 @@ impl<H: Host> Topic<H> {
 
     /// Ephemeral queues are bounded: the oldest of what is too much goes.
     fn drop_overflow(&mut self) {
+        self.drop_excess();
         let limit = self.options.mem_queue_size;
         let end = self.lanes[LaneKind::Fifo as usize].next_pos;
         if self.ephemeral && end - self.distributed > limit {
@@ -296,7 +319,7 @@ impl<H: Host> Topic<H> {
 
     /// No channel gets what lies between `distributed` and `to`. A cursor cannot run over such a
     /// hole, so what a channel has before it becomes an exception.
-    fn skip_undistributed(&mut self, to: u64) {
+    pub(crate) fn skip_undistributed(&mut self, to: u64) {
         let from = std::mem::replace(&mut self.distributed, to);
         if from == to {
             return;

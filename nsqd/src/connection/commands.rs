@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
 use super::subscription::Subscription;
-use crate::live_topic::{Kept, LiveTopic, Then};
+use crate::live_topic::{Kept, LiveTopic, PublishError, Then};
 use crate::options::Durability;
 
 /// Publishes that were decoded and not yet handed over.
@@ -198,7 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 true
             }
             Err(error) => {
-                self.publish_failed(verb, &error);
+                self.publish_failed(verb, &error.into());
                 false
             }
         }
@@ -233,7 +233,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.nsqd.pager.note_memory(pool.live_bytes());
     }
 
-    fn publish_failed(&mut self, verb: &'static str, error: &JournalError) {
+    fn publish_failed(&mut self, verb: &'static str, error: &PublishError) {
         let code = match verb {
             "PUB" => "E_PUB_FAILED",
             "MPUB" => "E_MPUB_FAILED",
@@ -241,8 +241,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let client = &self.client.remote_address;
         match error {
-            // Said once for all, by whoever looks after the disk.
-            JournalError::DiskFull(_) => {
+            // Said once for all, by whoever looks after the disk; a full topic is nobody's fault.
+            PublishError::Journal(JournalError::DiskFull(_)) | PublishError::Full(_) => {
                 tracing::debug!("client({client}): {verb} failed - {error}")
             }
             _ => tracing::error!("client({client}): {verb} failed - {error}"),

@@ -288,7 +288,7 @@ fn finish(
 }
 
 impl Nsqd {
-    fn read_block(&self, page: &Page) -> Result<Paged<ChunkRef>, JournalError> {
+    pub(crate) fn read_block(&self, page: &Page) -> Result<Paged<ChunkRef>, JournalError> {
         let block = self.spill.read_block(&page.into())?;
         let entries = block.entries.iter().zip(&block.offsets);
         Ok(Paged {

@@ -90,7 +90,15 @@ impl Shared {
         found.ok_or(ApiError::not_found("TOPIC_NOT_FOUND"))
     }
 
-    fn topic_and_channel<'a>(&self, params: &'a Params) -> Result<(Arc<LiveTopic>, &'a str)> {
+    /// The topic that `topic=` names.
+    pub(super) fn topic_param(&self, params: &Params) -> Result<Arc<LiveTopic>> {
+        self.find(valid_topic(params)?)
+    }
+
+    pub(super) fn topic_and_channel<'a>(
+        &self,
+        params: &'a Params,
+    ) -> Result<(Arc<LiveTopic>, &'a str)> {
         let topic = valid(params, "topic", MISSING_TOPIC, "INVALID_ARG_TOPIC")?;
         let channel = valid(
             params,

@@ -7,6 +7,7 @@ use nsq_daemon::http::{Answer, ApiError, Params};
 use nsq_protocol::is_valid_name;
 
 use super::{Result, Shared, State, not_kept};
+use crate::live_topic::PublishError;
 
 /// Bodies in a buffer: (offset, length).
 type Ranges = Vec<(u32, u32)>;
@@ -58,7 +59,9 @@ impl Shared {
             delay => self.nsqd.clock.now() + delay * 1_000_000,
         };
         let nsqd = &self.nsqd;
-        let (kept, then) = topic.publish(nsqd, buffer, ranges, due).map_err(not_kept)?;
+        let (kept, then) = topic
+            .publish(nsqd, buffer, ranges, due)
+            .map_err(not_published)?;
         // Before the first await: consumers are woken even if this client goes away.
         then.happen_after(nsqd, &topic, kept);
         let pool = nsqd.journal.pool();
@@ -81,6 +84,14 @@ impl Shared {
             .ok()
             .filter(|delay: &i64| u128::try_from(*delay).is_ok_and(|delay| delay <= most));
         delay.ok_or(ApiError::bad_request("INVALID_DEFER"))
+    }
+}
+
+/// A topic that is full is no fault of the server, and trying again makes sense.
+pub(super) fn not_published(error: PublishError) -> ApiError {
+    match error {
+        PublishError::Journal(error) => not_kept(error),
+        PublishError::Full(_) => ApiError::new(503, "TOPIC_FULL"),
     }
 }
 

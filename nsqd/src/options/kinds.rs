@@ -5,7 +5,7 @@ use nsq_http_api::AuthMethod;
 use serde_json::Value as Json;
 
 /// When a publisher gets its OK.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Durability {
     /// In memory: survives a clean stop.
     Memory,

@@ -115,6 +115,15 @@ impl Node {
         stats.topics.unwrap().remove(0)
     }
 
+    /// The queue's own numbers of a topic, without asking over a socket: while time is paused, waiting
+    /// for a socket lets it jump.
+    pub fn queue_stats(&self, topic: &str) -> nsq_queue::TopicStats<Arc<nsqd::Client>> {
+        self.nsqd
+            .find_topic(topic)
+            .unwrap()
+            .read(|queue| queue.stats())
+    }
+
     /// `/stats` of one channel.
     pub async fn channel(&self, topic: &str, channel: &str) -> nsq_http_api::stats::ChannelStats {
         let channels = self.topic(topic).await.channels;

@@ -111,6 +111,13 @@ pub enum Record<'a> {
         through: Position,
         position: Position,
     },
+    /// What was set for a topic, or for a channel of it (`channel` 0: for the topic), as JSON: the whole
+    /// of it, in the place of what was set before.
+    Settings {
+        topic: u32,
+        channel: u32,
+        json: &'a str,
+    },
     /// The state up to this position is in a checkpoint.
     CheckpointMark { lsn: Lsn },
 }
@@ -137,6 +144,7 @@ impl Record<'_> {
             Record::Adopt { .. } => "adopt",
             Record::Adopted { .. } => "adopted",
             Record::CheckpointMark { .. } => "checkpoint mark",
+            Record::Settings { .. } => "settings",
         }
     }
 }

@@ -23,6 +23,7 @@ mod code {
     pub const ADOPT: u8 = 16;
     pub const ADOPTED: u8 = 17;
     pub const CHECKPOINT_MARK: u8 = 18;
+    pub const SETTINGS: u8 = 23;
 }
 
 /// Bytes behind the bodies of a publish record. They come last so that the bodies can be summed before anybody
@@ -31,7 +32,7 @@ pub(crate) const PUBLISH_FIXED: usize = 4 + 4 + 8 + 8 + 8;
 
 /// Published records are encoded where they are staged.
 pub(crate) const PUBLISH_CODE: u8 = code::PUBLISH;
-pub(crate) const CODE_MAX: u8 = code::CHECKPOINT_MARK;
+pub(crate) const CODE_MAX: u8 = code::SETTINGS;
 
 /// The fields behind the bodies of a publish record.
 pub(crate) fn put_publish_fixed(
@@ -98,6 +99,7 @@ impl<'a> Record<'a> {
             Record::Adopt { .. } => code::ADOPT,
             Record::Adopted { .. } => code::ADOPTED,
             Record::CheckpointMark { .. } => code::CHECKPOINT_MARK,
+            Record::Settings { .. } => code::SETTINGS,
         }
     }
 
@@ -248,6 +250,15 @@ impl<'a> Record<'a> {
                 put_position(out, position);
             }
             Record::CheckpointMark { lsn } => put_u64(out, lsn),
+            Record::Settings {
+                topic,
+                channel,
+                json,
+            } => {
+                put_u32(out, topic);
+                put_u32(out, channel);
+                out.extend_from_slice(json.as_bytes());
+            }
             // All others were written above; the test with one of each kind fails for one that was forgotten.
             _ => {}
         }
@@ -378,6 +389,11 @@ fn decode_small<'a>(code: u8, from: &mut Fields<'a>) -> Option<Record<'a>> {
             position: position(from)?,
         },
         code::CHECKPOINT_MARK => Record::CheckpointMark { lsn: from.u64()? },
+        code::SETTINGS => Record::Settings {
+            topic: from.u32()?,
+            channel: from.u32()?,
+            json: from.text()?,
+        },
         _ => return None,
     })
 }

@@ -172,7 +172,17 @@ fn records_of_positions_keep_code_and_layout() {
         },
     );
     check(18, 8, Record::CheckpointMark { lsn });
-    assert_eq!(CODE_MAX, 18);
+    let json = r#"{"max_depth":1}"#;
+    check(
+        23,
+        8 + json.len(),
+        Record::Settings {
+            topic: 1,
+            channel: 2,
+            json,
+        },
+    );
+    assert_eq!(CODE_MAX, 23);
 }
 
 #[test]
