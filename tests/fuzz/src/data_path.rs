@@ -35,7 +35,7 @@ fn whole() -> &'static Arc<SimDisk> {
     static WHOLE: OnceLock<Arc<SimDisk>> = OnceLock::new();
     WHOLE.get_or_init(|| {
         let disk = SimDisk::new();
-        let filled = (|| {
+        let filled = (|| -> Result<(), Box<dyn std::error::Error>> {
             let nsqd = start(&disk)?;
             let topic = nsqd.topic("t")?;
             topic.create_channel(&nsqd, "c")?;
@@ -49,7 +49,8 @@ fn whole() -> &'static Arc<SimDisk> {
                     take_checkpoint(&nsqd, false)?;
                 }
             }
-            nsqd.journal.sync()
+            nsqd.journal.sync()?;
+            Ok(())
         })();
         assert!(filled.is_ok(), "an undamaged disk: {filled:?}");
         disk
