@@ -55,10 +55,11 @@ pub fn take(nsqd: &Arc<Nsqd>, last: bool) -> Result<(), JournalError> {
                     extras.settings.push((queue.number, channel, json));
                 }
             }
-            let image = match memory && !last {
+            let mut image = match memory && !last {
                 true => queue.image().without_messages(),
                 false => queue.image(),
             };
+            image.each_due(|due| *due = nsqd.clock.to_wall(*due));
             let oldest = queue.unpaged_chunks().map(|chunk| chunk.0.base()).min();
             Ok(Some((
                 nsqd.journal.tail(),

@@ -44,6 +44,15 @@ impl Clock {
         }
     }
 
+    /// What the wall will show at a steady time, 0 for 0: what is written down is read by a process
+    /// that knows only the wall.
+    pub fn to_wall(&self, at: i64) -> i64 {
+        match at {
+            0 => 0,
+            at => at - self.now() + self.wall(),
+        }
+    }
+
     /// The moment at which [`Clock::now`] will be `at`.
     pub fn instant(&self, at: i64) -> Instant {
         let ahead = u64::try_from(at - self.base).unwrap_or(0);

@@ -130,7 +130,7 @@ fn log_channel(
         let item = |item: &nsq_queue::Requeued| Requeued {
             id: item.id,
             attempts: item.attempts,
-            due: item.due,
+            due: nsqd.clock.to_wall(item.due),
         };
         let items: Vec<Requeued> = log.requeued.iter().map(item).collect();
         let items = List::Given(&items);

@@ -229,7 +229,7 @@ impl LiveTopic {
                     topic: self.number,
                     first_id,
                     timestamp,
-                    due,
+                    due: nsqd.clock.to_wall(due),
                 };
                 nsqd.journal.publish(&head, &measured)?
             }

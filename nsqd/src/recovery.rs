@@ -55,7 +55,7 @@ pub fn open_on(
             .spill_file
             .min(options.max_bytes_per_file as u64),
     };
-    let mut restorer = Restorer::new(&options);
+    let mut restorer = Restorer::new(&options, clock.now());
     let journal = Journal::open(disk.clone(), journal_options, &mut restorer)?;
     let spill = Spill::open(disk, Arc::clone(journal.pool()), spill_options)?;
     let recovered = restorer.finish(&spill, clock);
@@ -80,6 +80,10 @@ struct Restorer<'a> {
     topics: BTreeMap<u32, Restoring>,
     next_topic_number: u32,
     next_sequence: u64,
+    /// When the node starts.
+    now: i64,
+    /// When the last message was published, of those replayed so far.
+    seen: i64,
 }
 
 struct Restoring {
@@ -91,12 +95,14 @@ struct Restoring {
 }
 
 impl<'a> Restorer<'a> {
-    fn new(options: &'a Options) -> Self {
+    fn new(options: &'a Options, now: i64) -> Self {
         Self {
             options,
             topics: BTreeMap::new(),
             next_topic_number: 1,
             next_sequence: 0,
+            now,
+            seen: now,
         }
     }
 
@@ -126,6 +132,19 @@ impl<'a> Restorer<'a> {
             next_topic_number: self.next_topic_number,
             next_sequence: self.next_sequence.max(micros),
         }
+    }
+
+    /// When a message is due that was to wait until `due`, said at `since`: no longer from now on
+    /// than it was to wait then, for the clock may have been set back; and never longer than any
+    /// message may be made to wait.
+    fn due(&self, due: i64, since: i64) -> i64 {
+        let asked = due.saturating_sub(since).max(0);
+        let longest = self
+            .options
+            .max_req_timeout
+            .max(self.options.longest_delay());
+        let longest = i64::try_from(longest.as_nanos()).unwrap_or(i64::MAX);
+        due.min(self.now.saturating_add(asked.min(longest)))
     }
 
     /// The topic, unless the record is in its image already.
@@ -170,6 +189,12 @@ impl<'a> Restorer<'a> {
         chunk: &Arc<Chunk>,
     ) {
         let (first_id, timestamp, due) = run;
+        self.seen = timestamp;
+        let due = if due == 0 {
+            0
+        } else {
+            self.due(due, timestamp)
+        };
         let last = MessageId(first_id).sequence() + u64::from(bodies.count);
         self.next_sequence = self.next_sequence.max(last);
         let Some(topic) = self.topics.get_mut(&number) else {
@@ -207,7 +232,8 @@ impl Replay for Restorer<'_> {
         };
         self.next_sequence = state.next_sequence;
         self.next_topic_number = state.next_topic_number;
-        for (from, image) in state.topics {
+        for (from, mut image) in state.topics {
+            image.each_due(|due| *due = self.due(*due, 0));
             let options = topic_options(self.options, &image.name, self.options.durability);
             let number = image.number;
             self.next_topic_number = self.next_topic_number.max(number + 1);
@@ -254,6 +280,22 @@ impl Replay for Restorer<'_> {
                     self.topics.remove(&topic);
                 }
             }
+            Record::Requeue {
+                topic,
+                channel,
+                items,
+            } => {
+                for item in items.iter() {
+                    let item = nsq_queue::Requeued {
+                        id: item.id,
+                        attempts: item.attempts,
+                        due: self.due(item.due, self.seen),
+                    };
+                    if let Some(queue) = self.after(topic, lsn) {
+                        queue.replay_requeue(channel, item);
+                    }
+                }
+            }
             record => {
                 if let Some(queue) = topic_of(&record).and_then(|topic| self.after(topic, lsn)) {
                     replay(queue, &record);
@@ -281,8 +323,7 @@ fn topic_of(record: &Record<'_>) -> Option<u32> {
         | Record::ChannelPause { topic, .. }
         | Record::Finish { topic, .. }
         | Record::Delivered { topic, .. }
-        | Record::Settings { topic, .. }
-        | Record::Requeue { topic, .. } => Some(topic),
+        | Record::Settings { topic, .. } => Some(topic),
         // Handled by name, of the journal itself, or of pairs, which this version does not form.
         _ => None,
     }
@@ -322,16 +363,6 @@ fn replay(queue: &mut Topic<NsqHost>, record: &Record<'_>) {
             ..
         } => queue.replay_delivered(channel, through_id),
         Record::Settings { channel, json, .. } => set(queue, channel, json),
-        Record::Requeue { channel, items, .. } => {
-            for item in items.iter() {
-                let item = nsq_queue::Requeued {
-                    id: item.id,
-                    attempts: item.attempts,
-                    due: item.due,
-                };
-                queue.replay_requeue(channel, item);
-            }
-        }
         _ => {}
     }
 }

@@ -1,13 +1,13 @@
 //! `cargo xtask chaos ROW`: real servers under real faults.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
 
 use crate::bench::{judge, nsqd};
 use crate::go_nsq;
-use crate::workspace::run;
+use crate::workspace::{cargo, run, target};
 
 /// Asks for the Go nsqd as control.
 const CONTROL: &str = "--go";
@@ -15,6 +15,7 @@ const CONTROL: &str = "--go";
 /// Programs that rows use and the Debian packages they come in.
 const PACKAGES: &[(&str, &str)] = &[
     ("strace", "strace"),
+    ("faketime", "faketime"),
     ("mkfs.ext4", "e2fsprogs"),
     ("python3", "python3"),
 ];
@@ -28,6 +29,9 @@ pub fn chaos(arguments: &[String]) -> Result<()> {
     }
     set_up();
     let mut all = vec![format!("--nsqd={}", nsqd()?.display())];
+    if ["all", "clock"].iter().any(|row| arguments[0] == *row) {
+        all.push(format!("--dynamic-nsqd={}", dynamic_nsqd()?.display()));
+    }
     for argument in arguments {
         match argument == CONTROL {
             true => all.push(format!(
@@ -38,6 +42,13 @@ pub fn chaos(arguments: &[String]) -> Result<()> {
         }
     }
     judge("nsq-chaos", &all)
+}
+
+/// nsqd as most programs are linked: it loads libraries, among them one that lies about the time. With the
+/// debug profile's checks of arithmetic.
+fn dynamic_nsqd() -> Result<PathBuf> {
+    run(cargo().args(["build", "--quiet", "--package", "nsqd"]))?;
+    Ok(target().join("debug/nsqd"))
 }
 
 /// Installs what is missing where that is possible; rows say what they still lack.

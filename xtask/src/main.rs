@@ -10,6 +10,7 @@ mod fuzz;
 mod go_nsq;
 mod image;
 mod kube;
+mod mutate;
 mod peers;
 mod programs;
 mod steps;
@@ -72,6 +73,11 @@ const VERBS: &[Verb] = &[
         name: "fuzz",
         help: "bytes that do harm, searched with libFuzzer: [TARGET ...]; --cases N, --keep, --help",
         run: fuzz::fuzz,
+    },
+    Verb {
+        name: "mutate",
+        help: "breaks the code on purpose, in a copy, and shows that tests notice; [NAME ...]",
+        run: mutate::run,
     },
     Verb {
         name: "originals",

@@ -53,6 +53,19 @@ pub struct ExceptionImage {
 }
 
 impl<P> TopicImage<P> {
+    /// Every time at which something is due.
+    pub fn each_due(&mut self, change: impl FnMut(&mut i64)) {
+        let exceptions = self
+            .channels
+            .iter_mut()
+            .flat_map(|channel| &mut channel.exceptions);
+        let held = self.held.iter_mut().map(|held| &mut held.0);
+        exceptions
+            .map(|one| &mut one.due)
+            .chain(held)
+            .for_each(change);
+    }
+
     /// Only the topic and its channels: for messages that a crash may lose.
     pub fn without_messages(mut self) -> Self {
         self.distributed = self.lanes.first().map_or(0, |lane| lane.0);

@@ -1,7 +1,7 @@
 //! What a row needs of the machine, and a namespace of its own for mounts.
 
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -15,6 +15,8 @@ pub enum Need {
     /// Mounts, in a namespace of our own.
     Root,
     Program(&'static str),
+    /// libfaketime, and an nsqd that loads libraries.
+    FakeTime,
 }
 
 impl Need {
@@ -26,6 +28,9 @@ impl Need {
                 Some("needs unshare (util-linux)".to_owned())
             }
             Self::Program(name) if find(name).is_none() => Some(format!("needs {name}")),
+            Self::FakeTime if fake_time().is_none() => {
+                Some("needs libfaketime (Debian: faketime)".to_owned())
+            }
             _ => None,
         }
     }
@@ -41,6 +46,19 @@ fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path)
         .map(|directory| directory.join(program))
         .find(|file| file.is_file())
+}
+
+/// The library that lies about the time.
+pub fn fake_time() -> Option<PathBuf> {
+    ["/usr/lib", "/usr/lib64"].iter().find_map(|root| {
+        let direct = Path::new(root).join("faketime");
+        let below = std::fs::read_dir(root).ok()?;
+        let below = below.flatten().map(|entry| entry.path().join("faketime"));
+        std::iter::once(direct)
+            .chain(below)
+            .map(|directory| directory.join("libfaketimeMT.so.1"))
+            .find(|library| library.is_file())
+    })
 }
 
 /// Goes on in a mount namespace of its own, as root: what is mounted goes with this process,

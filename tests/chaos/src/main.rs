@@ -29,6 +29,9 @@ struct Options {
     /// our nsqd
     #[arg(long)]
     nsqd: PathBuf,
+    /// our nsqd, linked dynamically: for the row that lies to it about the time
+    #[arg(long)]
+    dynamic_nsqd: Option<PathBuf>,
     /// the Go nsqd, which is the control: the same rig must see it break promises
     #[arg(long)]
     go_nsqd: Option<PathBuf>,
@@ -89,6 +92,7 @@ fn main() -> Result<ExitCode> {
     eprintln!("seed {seed}");
     let setting = Setting {
         nsqd: options.nsqd,
+        dynamic_nsqd: options.dynamic_nsqd,
         go_nsqd: options.go_nsqd,
         seed,
         keep: options.keep,

@@ -1,10 +1,16 @@
 //! The fault matrix: each row is a fault, and a run under it.
 
+mod backlog;
+mod clock;
+mod connections;
 mod damage;
 mod failing_disk;
 mod full_disk;
+mod in_flight;
 mod kill;
 mod power;
+mod simple;
+mod stop;
 
 use std::path::PathBuf;
 
@@ -22,6 +28,8 @@ const PUBLISHERS: usize = 64;
 /// What the command line says.
 pub struct Setting {
     pub nsqd: PathBuf,
+    /// Ours once more, loading libraries as most programs do.
+    pub dynamic_nsqd: Option<PathBuf>,
     /// The Go nsqd as control, if asked for.
     pub go_nsqd: Option<PathBuf>,
     pub seed: u64,
@@ -149,6 +157,106 @@ pub const ROWS: &[Row] = &[
         needs: &[],
         control_must_break: false,
         run: damage::segments,
+    },
+    Row {
+        name: "in-flight",
+        about: "kill -9 while a consumer holds 2,500 messages",
+        rounds: "kills",
+        slice: 1,
+        long: 10,
+        needs: &[],
+        control_must_break: true,
+        run: in_flight::run,
+    },
+    Row {
+        name: "stop",
+        about: "SIGSTOP for one to five seconds under 64 publishers",
+        rounds: "stops",
+        slice: 1,
+        long: 10,
+        needs: &[],
+        control_must_break: false,
+        run: stop::run,
+    },
+    Row {
+        name: "slow-disk",
+        about: "each fdatasync takes 50 ms longer (strace), 64 publishers at level fsync",
+        rounds: "times 3 s",
+        slice: 1,
+        long: 10,
+        needs: &[Need::Program("strace")],
+        control_must_break: false,
+        run: stop::slow_disk,
+    },
+    Row {
+        name: "open-files",
+        about: "200 connections at a server that may have 64 files, publishing goes on; kill -9",
+        rounds: "times",
+        slice: 1,
+        long: 5,
+        needs: &[Need::Program("prlimit")],
+        control_must_break: false,
+        run: connections::open_files,
+    },
+    Row {
+        name: "clock",
+        about: "the wall clock jumps by +-1 h and +-10 years (libfaketime) under 64 publishers, kill -9, and back",
+        rounds: "jumps there and back",
+        slice: 4,
+        long: 20,
+        needs: &[Need::FakeTime],
+        control_must_break: false,
+        run: clock::run,
+    },
+    Row {
+        name: "storm",
+        about: "2,000 consumers close and come back at once, a bystander publishes",
+        rounds: "storms",
+        slice: 1,
+        long: 20,
+        needs: &[],
+        control_must_break: false,
+        run: connections::storm,
+    },
+    Row {
+        name: "stuck-consumers",
+        about: "8 consumers that never read and one that does, 40,000 messages of 1 kB",
+        rounds: "times",
+        slice: 1,
+        long: 5,
+        needs: &[],
+        control_must_break: false,
+        run: connections::stuck,
+    },
+    Row {
+        name: "half-open",
+        about: "200 consumers hold a message each and do not answer heartbeats any more",
+        rounds: "times",
+        slice: 1,
+        long: 10,
+        needs: &[],
+        control_must_break: false,
+        run: connections::half_open,
+    },
+    Row {
+        name: "recovery",
+        about: "a start that reads a journal of 256 MiB",
+        rounds: "starts",
+        slice: 2,
+        long: 10,
+        needs: &[],
+        control_must_break: false,
+        run: backlog::recovery,
+    },
+    Row {
+        name: "backlog",
+        about: "a backlog of bodies of 4 kB is built, recovered after kill -9, drained",
+        rounds: "GiB",
+        slice: 1,
+        long: 10,
+        needs: &[],
+        control_must_break: false,
+        run: backlog::run,
     },
 ];
 

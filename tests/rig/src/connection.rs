@@ -36,6 +36,14 @@ impl Connection {
     /// # Errors
     /// The socket's, or the server's answer if it is not what a server answers.
     pub fn open(address: SocketAddr) -> io::Result<Self> {
+        Self::open_as(address, IDENTIFY)
+    }
+
+    /// As [`Connection::open`], with settings in JSON.
+    ///
+    /// # Errors
+    /// As of [`Connection::open`].
+    pub fn open_as(address: SocketAddr, identify: &[u8]) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
         stream.set_nodelay(true)?;
         let mut connection = Self {
@@ -45,8 +53,8 @@ impl Connection {
             to: 0,
         };
         let mut hello = b"  V2IDENTIFY\n".to_vec();
-        hello.extend_from_slice(&(IDENTIFY.len() as u32).to_be_bytes());
-        hello.extend_from_slice(IDENTIFY);
+        hello.extend_from_slice(&(identify.len() as u32).to_be_bytes());
+        hello.extend_from_slice(identify);
         connection.send(&hello)?;
         connection.expect(|answer| answer.starts_with(b"{"))?;
         Ok(connection)

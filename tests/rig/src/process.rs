@@ -266,13 +266,18 @@ impl Server {
         Ok(kib.with_context(|| path)?.trim().parse::<u64>()? * 1024)
     }
 
-    /// Open files.
+    /// Open sockets.
     ///
     /// # Errors
     /// When the process is gone.
-    pub fn open_files(&self) -> Result<usize> {
+    pub fn open_sockets(&self) -> Result<usize> {
         let path = format!("/proc/{}/fd", self.child.id());
-        Ok(std::fs::read_dir(&path).with_context(|| path)?.count())
+        let files = std::fs::read_dir(&path).with_context(|| path)?.flatten();
+        let target = |file: std::fs::DirEntry| std::fs::read_link(file.path()).ok();
+        let sockets = files
+            .filter_map(target)
+            .filter(|to| to.to_string_lossy().starts_with("socket:"));
+        Ok(sockets.count())
     }
 
     /// `kill -9`, and waits for the end.

@@ -151,8 +151,8 @@ impl Fault {
     /// The command that makes calls fail.
     fn words(self, random: &mut StdRng, trace: &Path) -> Vec<String> {
         let inject = match self {
-            // Counted in each thread.
-            Self::Sync => format!("fdatasync:error=EIO:when={}", random.random_range(5..300)),
+            // Counted in each thread; a start syncs every segment.
+            Self::Sync => format!("fdatasync:error=EIO:when={}", random.random_range(60..400)),
             Self::Write => format!("pwrite64:error=EIO:when={}", random.random_range(50..2000)),
             Self::Interrupted => "pwrite64:error=EINTR:when=10+7".to_owned(),
             Self::Short => return Vec::new(),

@@ -1,0 +1,226 @@
+//! `cargo xtask mutate`: breaks the code on purpose, in a copy, and shows that a test notices each
+//! time. One that survives means that the tests promise more than they check.
+
+mod list;
+
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace::{output, root, target};
+use list::MUTATIONS;
+
+/// A change that must be noticed.
+pub struct Mutation {
+    name: &'static str,
+    file: &'static str,
+    /// Stands in the file once; when it is gone the mutation has to be rewritten.
+    old: &'static str,
+    new: &'static str,
+    /// The cheapest first; one of them must fail.
+    checks: &'static [Check],
+}
+
+#[derive(Clone, Copy)]
+pub enum Check {
+    /// Arguments of `cargo test`.
+    Tests(&'static [&'static str]),
+    /// Arguments of the chaos runner.
+    Chaos(&'static [&'static str]),
+}
+
+/// Longer than any check takes; one that hangs has noticed.
+const PATIENCE: &str = "90";
+/// How `timeout` ends then.
+const HUNG: i32 = 124;
+
+enum Outcome {
+    Noticed(String, Duration),
+    Survived(Duration),
+}
+
+pub fn run(arguments: &[String]) -> Result<()> {
+    let chosen: Vec<&Mutation> = MUTATIONS
+        .iter()
+        .filter(|one| arguments.is_empty() || arguments.iter().any(|word| one.name.contains(word)))
+        .collect();
+    if chosen.is_empty() {
+        let names: Vec<_> = MUTATIONS.iter().map(|one| one.name).collect();
+        bail!(
+            "usage: cargo xtask mutate [NAME ...]; there are: {}",
+            names.join("; ")
+        );
+    }
+    let copy = Copy::make()?;
+    // Whether the old texts are there is known before anything is built.
+    for one in &chosen {
+        copy.mutated(one)?;
+    }
+    let mut survived = 0;
+    println!("{:40} {:>7}  noticed by", "mutation", "s");
+    for (number, one) in chosen.iter().enumerate() {
+        progress(&format!("{} of {}: {}", number + 1, chosen.len(), one.name));
+        let outcome = copy.try_out(one).with_context(|| one.name.to_owned())?;
+        progress("");
+        match outcome {
+            Outcome::Noticed(by, took) => {
+                println!("{:40} {:7.1}  {by}", one.name, took.as_secs_f64());
+            }
+            Outcome::Survived(took) => {
+                survived += 1;
+                println!("{:40} {:7.1}  NOBODY", one.name, took.as_secs_f64());
+            }
+        }
+    }
+    if survived > 0 {
+        bail!("{survived} of {} mutations survived", chosen.len());
+    }
+    println!("{} mutations, each noticed", chosen.len());
+    Ok(())
+}
+
+/// The sources once more, with a target directory of their own.
+struct Copy {
+    source: PathBuf,
+    target: PathBuf,
+}
+
+impl Copy {
+    /// Copies what git knows and what has changed since the last time: the rest stays built.
+    fn make() -> Result<Self> {
+        let copy = Self {
+            source: target().join("mutate/source"),
+            target: target().join("mutate/target"),
+        };
+        let listed = output(Command::new("git").current_dir(root()).args(["ls-files"]))?;
+        for file in listed.lines() {
+            let (from, to) = (root().join(file), copy.source.join(file));
+            let Ok(content) = fs::read(&from) else {
+                continue; // a link to a directory, or removed and not committed yet
+            };
+            if fs::read(&to).ok().as_ref() != Some(&content) {
+                to.parent().map_or(Ok(()), fs::create_dir_all)?;
+                fs::write(&to, content)?;
+            }
+        }
+        Ok(copy)
+    }
+
+    /// The file's text as it is, and as the mutation makes it.
+    fn mutated(&self, one: &Mutation) -> Result<(String, String)> {
+        let text =
+            fs::read_to_string(self.source.join(one.file)).with_context(|| one.file.to_owned())?;
+        let found = text.matches(one.old).count();
+        if found != 1 {
+            bail!(
+                "{:?}: {} has {:?} {found} times, not once: rewrite the mutation in xtask/src/mutate/list.rs",
+                one.name,
+                one.file,
+                one.old
+            );
+        }
+        let mutated = text.replace(one.old, one.new);
+        Ok((text, mutated))
+    }
+
+    fn try_out(&self, one: &Mutation) -> Result<Outcome> {
+        let (text, mutated) = self.mutated(one)?;
+        let path = self.source.join(one.file);
+        fs::write(&path, mutated)?;
+        let outcome = self.check(one);
+        fs::write(&path, text)?;
+        outcome
+    }
+
+    fn check(&self, one: &Mutation) -> Result<Outcome> {
+        let mut took = Duration::ZERO;
+        for check in one.checks {
+            let (build, run, name) = self.commands(*check);
+            for mut command in build {
+                let built = command.output()?;
+                if !built.status.success() {
+                    let told = String::from_utf8_lossy(&built.stderr);
+                    bail!("does not compile: {told:.2000}");
+                }
+            }
+            let began = Instant::now();
+            let mut run = run;
+            let status = run.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+            took += began.elapsed();
+            if !status.success() {
+                let hung = if status.code() == Some(HUNG) {
+                    ", by hanging"
+                } else {
+                    ""
+                };
+                return Ok(Outcome::Noticed(format!("{name}{hung}"), took));
+            }
+        }
+        Ok(Outcome::Survived(took))
+    }
+
+    /// What builds a check, what runs it, and its name.
+    fn commands(&self, check: Check) -> (Vec<Command>, Command, String) {
+        match check {
+            Check::Tests(words) => {
+                let mut build = self.command("cargo");
+                build.args(["test", "--quiet", "--no-run"]).args(words);
+                let mut run = self.command("timeout");
+                run.args([PATIENCE, "cargo", "test", "--quiet"]).args(words);
+                (vec![build], run, format!("cargo test {}", words.join(" ")))
+            }
+            Check::Chaos(words) => {
+                let mut build = self.command("cargo");
+                build.args(["build", "--quiet", "-p", "nsqd", "-p", "nsq-chaos"]);
+                let programs = self.target.join("debug");
+                let mut run = self.command("timeout");
+                run.arg(PATIENCE).arg(programs.join("nsq-chaos"));
+                run.arg("--nsqd").arg(programs.join("nsqd"));
+                run.args(["--strict", "--seed=1"]).args(words);
+                (vec![build], run, format!("cargo xtask chaos {}", words[0]))
+            }
+        }
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .current_dir(Path::new(&self.source))
+            .env("CARGO_TARGET_DIR", &self.target);
+        command
+    }
+}
+
+/// Shows on a terminal what is being done.
+fn progress(what: &str) {
+    let mut terminal = std::io::stderr();
+    if terminal.is_terminal() {
+        // A terminal that is gone is no reason to stop.
+        let _ = write!(terminal, "\r\x1b[K{what}");
+        let _ = terminal.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mutation_still_finds_what_it_changes() {
+        for one in MUTATIONS {
+            let text = fs::read_to_string(root().join(one.file)).unwrap();
+            assert_eq!(
+                text.matches(one.old).count(),
+                1,
+                "{}: {:?}",
+                one.name,
+                one.old
+            );
+            assert_ne!(one.old, one.new);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The mutations: each breaks a promise in a few letters, as a hasty change might.
+
+use super::{Check, Mutation};
+use Check::{Chaos, Tests};
+
+const JOURNAL: Check = Tests(&["-p", "nsq-journal"]);
+const QUEUE: Check = Tests(&["-p", "nsq-queue"]);
+const RESTART: Check = Tests(&["-p", "nsqd", "--test", "restart", "--test", "checkpoints"]);
+const SIMULATION: Check = Tests(&["-p", "nsq-simulation"]);
+
+pub const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        name: "skip the sync",
+        file: "lib/nsq-journal/src/writer.rs",
+        old: "if let Err(error) = file.sync_data() {",
+        new: "if let (Err(error), _) = (Ok::<(), std::io::Error>(()), file) {",
+        checks: &[JOURNAL, SIMULATION],
+    },
+    Mutation {
+        name: "try a failed sync again",
+        file: "lib/nsq-journal/src/writer.rs",
+        old: "if let Err(error) = file.sync_data() {",
+        new: "if let Err(error) = file.sync_data().or_else(|_| file.sync_data()) {",
+        checks: &[JOURNAL, SIMULATION],
+    },
+    Mutation {
+        name: "reply before the sync",
+        file: "nsqd/src/connection/outbox.rs",
+        old: "Durability::Fsync => nsqd.journal.durable() >= answer.kept.at,",
+        new: "Durability::Fsync => true,",
+        checks: &[SIMULATION],
+    },
+    Mutation {
+        name: "reply before the write",
+        file: "nsqd/src/connection/outbox.rs",
+        old: "Durability::Write => nsqd.journal.written() >= answer.kept.at,",
+        new: "Durability::Write => nsqd.journal.tail() >= answer.kept.at,",
+        checks: &[SIMULATION],
+    },
+    Mutation {
+        name: "deliver before it is durable",
+        file: "nsqd/src/live_topic.rs",
+        old: "Durability::Fsync => nsqd.journal.durable(),",
+        new: "Durability::Fsync => nsqd.journal.tail(),",
+        checks: &[SIMULATION],
+    },
+    Mutation {
+        name: "forget a range of finishes",
+        file: "nsqd/src/recovery.rs",
+        old: "for range in ranges.iter() {",
+        new: "for range in ranges.iter().skip(1) {",
+        checks: &[RESTART, SIMULATION],
+    },
+    Mutation {
+        name: "forget requeues",
+        file: "nsqd/src/recovery.rs",
+        old: "for item in items.iter() {",
+        new: "for item in items.iter().skip(1) {",
+        checks: &[RESTART, SIMULATION],
+    },
+    Mutation {
+        name: "forget when a message is due",
+        file: "lib/nsq-queue/src/restore.rs",
+        old: "channel.put_back(pos, attempts, due, now);",
+        new: "channel.put_back(pos, attempts, due.min(0), now);",
+        checks: &[QUEUE, RESTART],
+    },
+    Mutation {
+        name: "a checkpoint without what is in flight",
+        file: "lib/nsq-queue/src/image.rs",
+        old: "let held = channel.in_flight.iter();",
+        new: "let held = channel.in_flight.iter().take(0);",
+        checks: &[QUEUE, RESTART, SIMULATION],
+    },
+    Mutation {
+        name: "accept a bad checksum",
+        file: "lib/nsq-journal/src/record/frame.rs",
+        old: "payload.len() == self.len as usize && crc32c::crc32c(payload) == self.payload_crc",
+        new: "payload.len() == self.len as usize",
+        checks: &[JOURNAL],
+    },
+    Mutation {
+        name: "a checksum that does not know the place",
+        file: "lib/nsq-journal/src/record/frame.rs",
+        old: "crc32c::crc32c_append(crc32c::crc32c_append(self.0, &lsn.to_le_bytes()), head)",
+        new: "crc32c::crc32c_append(crc32c::crc32c_append(self.0, &lsn.min(0).to_le_bytes()), head)",
+        checks: &[JOURNAL],
+    },
+    Mutation {
+        name: "recycle a segment that is needed",
+        file: "lib/nsq-journal/src/segment.rs",
+        old: ".is_some_and(|next| next.first <= keep_from)",
+        new: ".is_some_and(|next| next.first <= keep_from.saturating_add(1 << 16))",
+        checks: &[JOURNAL, SIMULATION],
+    },
+    Mutation {
+        name: "drop everything behind damage",
+        file: "lib/nsq-journal/src/recovery/replay.rs",
+        old: "Some(resume) => resume,",
+        new: "Some(_) => self.span.limit,",
+        checks: &[JOURNAL],
+    },
+    Mutation {
+        name: "leave a torn tail",
+        file: "lib/nsq-journal/src/recovery/replay.rs",
+        old: ".set_len(bytes)",
+        new: ".set_len(bytes.max(segment.bytes))",
+        checks: &[JOURNAL],
+    },
+    Mutation {
+        name: "accept on a full disk",
+        file: "lib/nsq-journal/src/space.rs",
+        old: "if self.full.load(Ordering::Relaxed) {",
+        new: "if self.full.load(Ordering::Relaxed) && bytes == 0 {",
+        checks: &[JOURNAL],
+    },
+    Mutation {
+        name: "ids go back with the clock",
+        file: "nsqd/src/recovery.rs",
+        old: "next_sequence: self.next_sequence.max(micros),",
+        new: "next_sequence: self.next_sequence.min(micros),",
+        checks: &[RESTART],
+    },
+    Mutation {
+        name: "take a short write for a whole one",
+        file: "lib/nsq-journal/src/disk/real.rs",
+        old: "self.file.write_all_at(data, offset)",
+        new: "self.file.write_at(data, offset).map(|_| ())",
+        checks: &[JOURNAL, Chaos(&["write-error", "--cycles=6"])],
+    },
+    Mutation {
+        name: "a topic's name stands once",
+        file: "nsqd/src/nsqd.rs",
+        old: "Ok(self.journal.append(record).unwrap_or(once))",
+        new: "Ok(once)",
+        checks: &[Chaos(&["bit-flips", "--cycles=800"])],
+    },
+];
