@@ -413,9 +413,21 @@ async fn settings_are_kept_shown_and_checked() {
         Durability::Fsync
     );
     let stats = node.topic("t").await;
-    assert_eq!(stats.settings.unwrap()["max_depth"], 5);
-    let told = get(&node, "/channel/settings?topic=t&channel=c").await;
+    assert_eq!(
+        stats.settings.unwrap()["max_depth"],
+        5,
+        "as set before the stop"
+    );
+    let client = nsq_http_api::Client::default();
+    let nsqd = client.nsqd(&node.http);
+    let told = nsqd.channel_settings("t", "c").await.unwrap();
     assert_eq!(told["max_attempts"], 7);
+    let fewer = json!({"max_depth": 4});
+    nsqd.set_topic_settings("t", &fewer).await.unwrap_err(); // durability would change
+    let fewer = json!({"max_depth": 4, "durability": "write"});
+    nsqd.set_topic_settings("t", &fewer).await.unwrap();
+    let told = nsqd.topic_settings("t").await.unwrap();
+    assert_eq!(told["max_depth"], 4);
     assert_eq!(
         node.channel("t", "c").await.settings.unwrap()["max_attempts"],
         7

@@ -4,7 +4,9 @@ mod bench;
 mod chaos;
 mod conform;
 mod crds;
+mod differential;
 mod docs;
+mod fuzz;
 mod go_nsq;
 mod image;
 mod kube;
@@ -58,9 +60,19 @@ const VERBS: &[Verb] = &[
         run: conform::run,
     },
     Verb {
+        name: "differential",
+        help: "the same bytes to the Go servers and to ours, the same answers; [--only PART]",
+        run: differential::run,
+    },
+    Verb {
         name: "chaos",
         help: "nsqd under real faults: ROW|all; --long, --cycles N, --go, --seed N, --report FILE, --help",
         run: chaos::chaos,
+    },
+    Verb {
+        name: "fuzz",
+        help: "bytes that do harm, searched with libFuzzer: [TARGET ...]; --cases N, --keep, --help",
+        run: fuzz::fuzz,
     },
     Verb {
         name: "mutate",

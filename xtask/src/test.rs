@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::steps::{self, Step};
 use crate::workspace::{cargo, run as run_command};
-use crate::{chaos, conform, go_nsq, kube, programs, tidy};
+use crate::{chaos, conform, differential, go_nsq, kube, programs, tidy};
 
 const STEPS: &[Step] = &[
     Step {
@@ -71,6 +71,12 @@ const STEPS: &[Step] = &[
         about: "the suite of the Node.js client",
         missing: || conform::missing("nsqjs"),
         run: || conform::step("nsqjs"),
+    },
+    Step {
+        name: "differ",
+        about: "the same bytes to the Go servers and to ours: the same answers, but for those listed",
+        missing: go_nsq::missing,
+        run: || differential::run(&[]),
     },
     Step {
         name: "dev",

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::client::Server;
 use crate::{Error, Stats};
@@ -145,6 +146,38 @@ impl Nsqd<'_> {
     /// Ends a pause. `CHANNEL_NOT_FOUND`.
     pub async fn unpause_channel(&self, topic: &str, channel: &str) -> Result<(), Error> {
         self.channel("/channel/unpause", topic, channel).await
+    }
+
+    /// What is set for the topic beyond NSQ's ways, by key; `null` is as in NSQ. `TOPIC_NOT_FOUND`.
+    pub async fn topic_settings(&self, topic: &str) -> Result<Value, Error> {
+        let query = [("topic", topic)];
+        self.server.get_json("/topic/settings", &query).await
+    }
+
+    /// Sets all of it: keys that are left out are as in NSQ again. `TOPIC_NOT_FOUND`,
+    /// `INVALID_SETTINGS`.
+    pub async fn set_topic_settings(&self, topic: &str, settings: &Value) -> Result<(), Error> {
+        let body = Bytes::from(settings.to_string());
+        let query = [("topic", topic)];
+        self.server.post("/topic/settings", &query, body).await
+    }
+
+    /// As [`Nsqd::topic_settings`], of a channel. `CHANNEL_NOT_FOUND`.
+    pub async fn channel_settings(&self, topic: &str, channel: &str) -> Result<Value, Error> {
+        let query = [("topic", topic), ("channel", channel)];
+        self.server.get_json("/channel/settings", &query).await
+    }
+
+    /// As [`Nsqd::set_topic_settings`], of a channel. `CHANNEL_NOT_FOUND`.
+    pub async fn set_channel_settings(
+        &self,
+        topic: &str,
+        channel: &str,
+        settings: &Value,
+    ) -> Result<(), Error> {
+        let body = Bytes::from(settings.to_string());
+        let query = [("topic", topic), ("channel", channel)];
+        self.server.post("/channel/settings", &query, body).await
     }
 
     async fn topic(&self, path: &str, topic: &str) -> Result<(), Error> {

@@ -129,6 +129,7 @@ impl Decoder {
             && line[20] == b'\n'
             && line[19] != b'\r'
             && let Some(id) = buffer[4..20].first_chunk::<16>()
+            && id.iter().all(|&byte| byte > b' ')
         {
             return Ok(Step::Command(Command::Fin(id), 21));
         }

@@ -81,7 +81,11 @@ const DEFAULT_OUTPUT_BUFFER_SIZE: i64 = 16 * 1024;
 
 impl IdentifyRequest {
     pub fn parse(body: &[u8]) -> Result<Self, ProtocolError> {
-        serde_json::from_slice(body).map_err(|_| bad_body("failed to decode JSON body".into()))
+        // `null` is no setting, as Go's decoder has it.
+        let request: Result<Option<Self>, _> = serde_json::from_slice(body);
+        request
+            .map(Option::unwrap_or_default)
+            .map_err(|_| bad_body("failed to decode JSON body".into()))
     }
 
     /// Applies NSQ's ranges. The first value out of range, in NSQ's order, is the error.

@@ -36,8 +36,10 @@ impl PeerInfo {
     /// `E_BAD_BODY` if it is not such JSON, or if anything but the hostname is missing.
     pub fn parse(body: &[u8]) -> Result<Self, ProtocolError> {
         let bad = |text| ProtocolError::fatal("E_BAD_BODY", text);
-        let info: Self =
+        // `null` is an empty object, as Go's decoder has it.
+        let info: Option<Self> =
             serde_json::from_slice(body).map_err(|_| bad("IDENTIFY failed to decode JSON body"))?;
+        let info = info.unwrap_or_default();
         let missing = info.broadcast_address.is_empty()
             || info.version.is_empty()
             || info.tcp_port == 0

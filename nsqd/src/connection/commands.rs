@@ -44,7 +44,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(Step::Command(command, used)) => {
                     let from = *at as u32;
                     *at += used;
-                    self.apply(command, input, from);
+                    if self.keep_order(&command, input) {
+                        self.apply(command, input, from);
+                    }
                     if let Some(upgrade) = &mut self.upgrade {
                         upgrade.keep(&input[*at..]);
                         *at = input.len();
@@ -65,6 +67,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             *at = input.len(); // whatever follows a fatal error is dropped, as in NSQ
         }
         0
+    }
+
+    /// Publishes are gathered, and so are finishes: what is answered to them keeps its order. False: the connection
+    /// ends.
+    fn keep_order(&mut self, command: &Command<'_>, input: &[u8]) -> bool {
+        match command {
+            Command::Fin(_) | Command::Req { .. } | Command::Touch(_) if self.run.oks > 0 => {
+                self.hand_over(input);
+            }
+            Command::Fin(_) | Command::Nop | Command::Rdy(_) => {}
+            _ if !self.finished.is_empty() => self.finish_all(),
+            _ => {}
+        }
+        !self.closing
     }
 
     fn apply(&mut self, command: Command<'_>, input: &[u8], from: u32) {

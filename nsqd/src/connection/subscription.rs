@@ -122,7 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn finish_all(&mut self) {
+    pub(super) fn finish_all(&mut self) {
         if self.finished.is_empty() {
             return;
         }

@@ -71,7 +71,6 @@ impl Server {
     /// # Errors
     /// When the command cannot be started.
     pub fn start_under(words: &[String], program: &Program, data_path: &Path) -> Result<Self> {
-        let started = Instant::now();
         let mut command = match words.split_first() {
             None => Command::new(&program.path),
             Some((first, rest)) => {
@@ -80,8 +79,21 @@ impl Server {
                 command
             }
         };
+        command.arg(format!("--data-path={}", data_path.display()));
+        Self::spawn(command, program)
+    }
+
+    /// As [`Server::start`], a server that keeps nothing: nsqlookupd.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn start_stateless(program: &Program) -> Result<Self> {
+        Self::spawn(Command::new(&program.path), program)
+    }
+
+    fn spawn(mut command: Command, program: &Program) -> Result<Self> {
+        let started = Instant::now();
         let mut child = command
-            .arg(format!("--data-path={}", data_path.display()))
             .arg("--tcp-address=127.0.0.1:0")
             .arg("--http-address=127.0.0.1:0")
             .arg("--broadcast-address=127.0.0.1")

@@ -77,7 +77,11 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
 
     /// The service for [`serve`](super::serve).
     pub fn into_router(self, state: S) -> Router {
-        let known: Vec<&'static str> = self.paths.keys().copied().collect();
+        let known: Vec<Known> = self
+            .paths
+            .iter()
+            .map(|(path, entry)| (*path, entry.methods.clone()))
+            .collect();
         let mut router = Router::new();
         for (path, entry) in self.paths {
             let allow = HeaderValue::from_str(&entry.methods.join(", "))
@@ -102,10 +106,17 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
     }
 }
 
-/// A path with one slash too many leads to the right one; anything else is 404.
-fn unknown_path(known: &[&str], method: &Method, uri: &Uri) -> Response {
+/// A path and its methods.
+type Known = (&'static str, Vec<&'static str>);
+
+/// A path with one slash too many leads to the right one, if that has the method; anything else is 404.
+fn unknown_path(known: &[Known], method: &Method, uri: &Uri) -> Response {
     let shorter = uri.path().strip_suffix('/').unwrap_or_default();
-    if !known.iter().any(|route| matches(route, shorter)) {
+    let leads = |(route, methods): &Known| {
+        let handled = *method != Method::OPTIONS && methods.contains(&method.as_str());
+        handled && matches(route, shorter)
+    };
+    if !known.iter().any(leads) {
         return ApiError::not_found("NOT_FOUND").into_response();
     }
     let query = uri
