@@ -34,9 +34,10 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
 #[tokio::main(flavor = "current_thread")]
 async fn run(options: &Options) -> anyhow::Result<()> {
     log::init(&options.log_prefix, options.log_level, log::LogFormat::Nsq);
+    let signalled = shutdown::signalled()?;
     tokio::select! {
-        signal = shutdown::signalled() => {
-            tracing::info!("{}: stopping", signal?);
+        signal = signalled => {
+            tracing::info!("{signal}: stopping");
             Ok(())
         }
         error = carry_on(options) => Err(error),
