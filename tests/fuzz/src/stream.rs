@@ -111,6 +111,7 @@ pub fn identify(input: &[u8]) {
         tls: input.len().is_multiple_of(2),
         snappy: input.len().is_multiple_of(3),
         deflate: input.len().is_multiple_of(5),
+        pair: true,
         auth_required: false,
         topology: None,
     };
