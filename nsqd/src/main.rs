@@ -35,14 +35,9 @@ async fn run(parsed: Parsed<Options>) -> anyhow::Result<()> {
     for remark in remarks {
         tracing::info!("{remark}");
     }
+    let signalled = shutdown::signalled()?;
     let server = Server::start(options).await?;
-    server
-        .run(async {
-            match shutdown::signalled().await {
-                Ok(signal) => tracing::info!("{signal}: stopping"),
-                Err(error) => tracing::error!("cannot listen for signals - {error}"),
-            }
-        })
-        .await?;
+    let stop = async { tracing::info!("{}: stopping", signalled.await) };
+    server.run(stop).await?;
     Ok(())
 }

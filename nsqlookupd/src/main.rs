@@ -26,9 +26,9 @@ async fn run(parsed: &Parsed<Options>) -> anyhow::Result<()> {
     log::init(&options.log_prefix, options.log_level, log::LogFormat::Nsq);
     open_files::raise_limit();
     tracing::info!("{}", version_text("nsqlookupd"));
+    let signalled = shutdown::signalled()?;
     let daemon = Nsqlookupd::start(options).await?;
-    let signal = shutdown::signalled().await?;
-    tracing::info!("{signal}: stopping");
+    tracing::info!("{}: stopping", signalled.await);
     daemon.stop().await;
     Ok(())
 }

@@ -61,6 +61,9 @@ pub struct Verdict {
     /// Acknowledged, delivered, not finished, and yet not there any more: lost in flight, on one
     /// channel each. Says something only where consumers finish all they get.
     pub unfinished: u64,
+    /// Delivered, neither acknowledged nor finished, and not there any more: delivered before they
+    /// were kept. As above.
+    pub vanished: u64,
     /// Everything else that must not be: the first of it, and how much in all.
     pub complaints: Vec<String>,
     pub complaints_in_all: u64,
@@ -195,11 +198,16 @@ impl Auditor {
     /// Every queue was drained: what was acknowledged must have come.
     pub fn verdict(&self) -> Verdict {
         let mut lost = Vec::new();
-        let mut unfinished = 0;
+        let (mut unfinished, mut vanished) = (0, 0);
         let channels = |topic: u16| self.topics.get(usize::from(topic));
         let count = |topic| channels(topic).map_or(0, |topic| topic.1.len());
-        let acknowledged = self.messages.iter(count).filter(|one| one.1.acknowledged);
-        for (number, message, fates) in acknowledged {
+        for (number, message, fates) in self.messages.iter(count) {
+            if !message.acknowledged {
+                let gone =
+                    |fate: &&messages::Fate| fate.deliveries > 0 && fate.finished().is_none();
+                vanished += fates.iter().filter(gone).count() as u64;
+                continue;
+            }
             let Some((topic, channels)) = channels(message.topic) else {
                 continue;
             };
@@ -216,6 +224,7 @@ impl Auditor {
             counts: self.counts,
             lost,
             unfinished,
+            vanished,
             complaints: self.complaints.clone(),
             complaints_in_all: self.complaints_in_all,
         }
@@ -268,6 +277,16 @@ mod tests {
         assert_eq!(auditor.verdict().unfinished, 2);
         auditor.finished("t", "b", 7, 1);
         assert_eq!(auditor.verdict().unfinished, 1);
+    }
+
+    #[test]
+    fn what_was_delivered_must_have_been_kept() {
+        let mut auditor = auditor();
+        auditor.sent("t", 8);
+        auditor.delivered("t", "a", &encode(8, 20), 1);
+        assert_eq!(auditor.verdict().vanished, 1);
+        auditor.finished("t", "a", 8, 1);
+        assert_eq!(auditor.verdict().vanished, 0);
     }
 
     #[test]

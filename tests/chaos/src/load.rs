@@ -202,6 +202,12 @@ impl Tally {
         finding.must(verdict.unfinished == 0, || {
             format!("{} messages are lost in flight", verdict.unfinished)
         });
+        finding.must(verdict.vanished == 0, || {
+            format!(
+                "{} messages were delivered before they were kept",
+                verdict.vanished
+            )
+        });
         finding.must(counts.repeated <= may_be_repeated, || {
             format!(
                 "{} repeated, {may_be_repeated} of them with a reason",

@@ -19,8 +19,9 @@ pub struct Manners {
 impl Default for Manners {
     fn default() -> Self {
         Self {
-            // The journal hears of finishes every 50 ms, and the other half is for busy cores.
-            finish_may_be_forgotten: 100_000_000,
+            // The journal hears of finishes every 50 ms; the rest is for cores that are busy with
+            // everything else on the machine.
+            finish_may_be_forgotten: 500_000_000,
             refusals: false,
         }
     }

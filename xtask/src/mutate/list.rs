@@ -8,6 +8,8 @@ const QUEUE: Check = Tests(&["-p", "nsq-queue"]);
 const RESTART: Check = Tests(&["-p", "nsqd", "--test", "restart", "--test", "checkpoints"]);
 const SIMULATION: Check = Tests(&["-p", "nsq-simulation"]);
 
+const POWER: Check = Chaos(&["power", "--cycles=6"]);
+
 pub const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "skip the sync",
@@ -28,21 +30,21 @@ pub const MUTATIONS: &[Mutation] = &[
         file: "nsqd/src/connection/outbox.rs",
         old: "Durability::Fsync => nsqd.journal.durable() >= answer.kept.at,",
         new: "Durability::Fsync => true,",
-        checks: &[SIMULATION],
+        checks: &[SIMULATION, POWER],
     },
     Mutation {
         name: "reply before the write",
         file: "nsqd/src/connection/outbox.rs",
         old: "Durability::Write => nsqd.journal.written() >= answer.kept.at,",
         new: "Durability::Write => nsqd.journal.tail() >= answer.kept.at,",
-        checks: &[SIMULATION],
+        checks: &[SIMULATION, Chaos(&["kill", "--cycles=10"])],
     },
     Mutation {
         name: "deliver before it is durable",
         file: "nsqd/src/live_topic.rs",
         old: "Durability::Fsync => nsqd.journal.durable(),",
         new: "Durability::Fsync => nsqd.journal.tail(),",
-        checks: &[SIMULATION],
+        checks: &[POWER],
     },
     Mutation {
         name: "forget a range of finishes",

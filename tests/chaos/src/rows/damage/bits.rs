@@ -133,5 +133,5 @@ fn process(setting: &Setting, pristine: &Pristine, file: &Path, bit: usize) -> R
     let told = server.metric("nsqd_journal_quarantined_ranges")?;
     let logged = server.log().contains("cannot be read and were set aside");
     anyhow::ensure!((told > 0.0) == logged, "metric {told}, log {logged}");
-    server.stop()
+    server.kill()
 }

@@ -46,7 +46,8 @@ pub fn run(setting: &Setting, rounds: usize) -> Result<Outcome> {
         let foreign = stranger.copy()?;
         let segments = pristine.files(".log")?;
         for (index, segment) in segments.iter().enumerate() {
-            let other = &segments[(index + 1 + round) % segments.len()];
+            let away = 1 + round % (segments.len() - 1);
+            let other = &segments[(index + away) % segments.len()];
             for (name, damage) in DAMAGES {
                 let foreign = &foreign.path().join(stranger.files(".log")?.swap_remove(0));
                 (setting.progress)(&format!("{name}, segment {index}"));
