@@ -87,6 +87,16 @@ impl Rebased {
         self.ranges.values().all(|range| range.last_base <= base)
     }
 
+    /// Forgets positions in `from..to`: others will lie there.
+    pub(crate) fn forget(&mut self, from: u64, to: u64) {
+        self.ranges.retain(|&start, range| {
+            if start < from && range.end > from {
+                range.end = from;
+            }
+            !(from..to).contains(&start)
+        });
+    }
+
     /// Forgets ranges about messages that are gone.
     pub(crate) fn retain(&mut self, is_here: impl Fn(u64, u64) -> bool) {
         self.ranges

@@ -28,6 +28,11 @@ impl LaneKind {
 
     pub(crate) const ALL: [Self; 3] = [Self::Fifo, Self::Deferred, Self::Imported];
 
+    /// No position of the lane reaches this.
+    pub(crate) fn end_pos(self) -> u64 {
+        self.first_pos() + (1 << LANE_SHIFT)
+    }
+
     pub(crate) fn first_pos(self) -> u64 {
         (self as u64) << LANE_SHIFT
     }

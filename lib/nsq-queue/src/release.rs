@@ -159,6 +159,9 @@ impl<H: Host> Topic<H> {
         }
         let ends = [0, 1, 2].map(|lane| self.lanes[lane].next_pos);
         let here = |pos: u64| pos < ends[LaneKind::of(pos) as usize];
+        for (kind, end) in LaneKind::ALL.into_iter().zip(ends) {
+            self.rebased.forget(end, kind.end_pos());
+        }
         self.distributed = self.distributed.min(ends[0]);
         self.held.retain(|&(_, pos)| here(pos));
         for channel in self.channels.iter_mut().flatten() {
