@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 /// Version of the formats that this source writes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const ROW: usize = 32;
 /// Messages of a backlog so long that some of it goes to spill files, which takes three blocks.
 const BACKLOG: usize = 2200;
