@@ -1,6 +1,8 @@
 //! The state of all topics, written down, so that the journal before it can be let go: from it
 //! and the journal since, [`crate::recovery`] makes the node anew.
 
+mod first;
+
 use std::sync::Arc;
 
 use nsq_journal::{JournalError, Lsn};
@@ -12,6 +14,8 @@ use crate::journal_log::log_queue;
 use crate::nsqd::Nsqd;
 use crate::options::Durability;
 use crate::pair::PairImage;
+
+pub(crate) use first::FirstState;
 
 /// The format of [`State`]; a later one gets the next number.
 pub(crate) const VERSION: u8 = 2;

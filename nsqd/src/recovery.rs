@@ -11,7 +11,7 @@ use nsq_journal::{
 use nsq_protocol::MessageId;
 use nsq_queue::Topic;
 
-use crate::checkpoint::{Extras, State, VERSION};
+use crate::checkpoint::{Extras, FirstState, State, VERSION};
 use crate::clock::Clock;
 use crate::host::{NsqHost, Page};
 use crate::nsqd::{Nsqd, Recovered, topic_options};
@@ -325,6 +325,11 @@ impl Replay for Restorer<'_> {
         let failed = |error| format!("checkpoint: {error}");
         let (state, rest): (State, &[u8]) = match bytes.split_first() {
             Some((&VERSION, body)) => postcard::take_from_bytes(body).map_err(failed)?,
+            Some((1, body)) => {
+                let (first, rest) =
+                    postcard::take_from_bytes::<FirstState>(body).map_err(failed)?;
+                (first.into(), rest)
+            }
             Some((version, _)) => return Err(format!("checkpoint of version {version}")),
             None => return Err("empty checkpoint".to_owned()),
         };

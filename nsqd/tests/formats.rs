@@ -19,8 +19,7 @@ use support::{Node, Wire};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-/// Version of the formats that this source writes: that of checkpoints, which change most. Of version 1 only a journal
-/// without a checkpoint is here: no release ever wrote one.
+/// Version of the formats that this source writes.
 const VERSION: u32 = 2;
 const ROW: usize = 32;
 /// Messages of a backlog so long that some of it goes to spill files, which takes three blocks.

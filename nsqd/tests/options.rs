@@ -80,6 +80,11 @@ const OURS: &[(&str, &str, &str)] = &[
     ("-max-connections", "int", ""),
     ("-max-defer-timeout", "duration", ""),
     ("-memory-limit", "int", ""),
+    ("-mirror-ack", "value", "none"),
+    ("-on-peer-loss", "value", "degrade"),
+    ("-pair-name", "string", ""),
+    ("-pair-with", "string", ""),
+    ("-peer-loss-timeout", "duration", "1s"),
     ("-topology-region", "string", ""),
     ("-topology-zone", "string", ""),
 ];

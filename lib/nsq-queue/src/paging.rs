@@ -209,9 +209,13 @@ impl<H: Host> Topic<H> {
         if block.content.is_some() || paged.messages.len() != block.count as usize {
             return block.content.is_some();
         }
-        let first_base = block.first_base;
-        let offset =
-            |base: &u64| u32::try_from(base.saturating_sub(first_base)).unwrap_or(u32::MAX);
+        let (first_base, last_base) = (block.first_base, block.last_base);
+        // Pages of old do not tell: the last one is on the safe side.
+        let known = |base: u64| if base == 0 { last_base } else { base };
+        let offset = |base: &u64| {
+            let above = known(*base).saturating_sub(first_base);
+            u32::try_from(above).unwrap_or(u32::MAX)
+        };
         let bases = paged
             .bases
             .iter()
