@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use nsq_rig::{Connection, Server};
-use rand::Rng;
+use rand::RngCore;
 
 use super::simple::{publish, subscribe, take};
 use super::{Outcome, Setting};
