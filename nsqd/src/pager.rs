@@ -392,10 +392,9 @@ mod tests {
 
     #[test]
     fn what_a_restart_reads_fits_into_little_memory() {
-        let (volume, limit) = (1 << 40, 256 << 20);
-        let little = Housekeeping::on_volume(volume, limit);
-        assert!(little.memory.hard as u64 + little.checkpoint_every < limit * 3 / 4);
-        let much = Housekeeping::on_volume(volume, 1 << 40);
+        let little = Housekeeping::on_volume(1 << 40, 256 << 20);
+        assert!(little.memory.hard as u64 + little.checkpoint_every < 192 << 20);
+        let much = Housekeeping::on_volume(1 << 40, 1 << 40);
         assert_eq!(much.checkpoint_every, much.journal_kept / 4);
     }
 }
