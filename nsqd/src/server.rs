@@ -24,7 +24,9 @@ use crate::nsqd::Nsqd;
 use crate::options::{Options, TlsMinVersion, TlsRequired};
 use crate::pager::Pager;
 use crate::timers::Timers;
-use crate::{checkpoint, connection, journal_log, pair, recovery, settings, statsd, wake_up};
+use crate::{
+    checkpoint, connection, drain, journal_log, pair, recovery, settings, statsd, wake_up,
+};
 
 /// They hang up by themselves at a stop; this is for one that cannot be polled.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -116,6 +118,7 @@ impl Server {
         tasks.spawn(Timers::run(Arc::clone(&nsqd)));
         tasks.spawn(journal_log::run(Arc::clone(&nsqd)));
         tasks.spawn(pair::run_watch(Arc::clone(&nsqd)));
+        tasks.spawn(drain::run(Arc::clone(&nsqd)));
         tasks.spawn(pair::run_adoption(Arc::clone(&nsqd)));
         tasks.spawn(wake_up::run(Arc::clone(&nsqd.journal)));
         let paged = Arc::clone(&nsqd);
@@ -280,7 +283,12 @@ fn lookup_config(options: &Options, ports: Ports) -> LookupConfig {
 /// The node owns its announcer, so the announcer must not own the node.
 fn state_source(nsqd: Weak<Nsqd>) -> StateSource {
     Arc::new(move || {
-        let topics = nsqd.upgrade().map(|nsqd| nsqd.topics());
+        let told = |nsqd: Arc<Nsqd>| {
+            let mut topics = nsqd.topics();
+            topics.retain(|topic| !nsqd.drain.hides(&topic.name));
+            topics
+        };
+        let topics = nsqd.upgrade().map(told);
         let names = |topic: &Arc<crate::LiveTopic>| {
             let channels = topic.read(|queue| {
                 let names = queue.channels().map(|channel| channel.name.clone());
