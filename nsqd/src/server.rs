@@ -105,22 +105,7 @@ impl Server {
         );
         let links = Arc::new(links);
         nsqd.set_announcer(links.clone());
-        let mut tasks = JoinSet::new();
-        if !nsqd.options.statsd_address.is_empty() {
-            let port = match nsqd.options.broadcast_http_port {
-                0 => ports.http.unwrap_or(0),
-                told => told,
-            };
-            tasks.spawn(statsd::run(Arc::clone(&nsqd), port));
-        }
-        tasks.spawn(journal_log::sync(Arc::clone(&nsqd)));
-        tasks.spawn(settings::expire(Arc::clone(&nsqd)));
-        tasks.spawn(Timers::run(Arc::clone(&nsqd)));
-        tasks.spawn(journal_log::run(Arc::clone(&nsqd)));
-        tasks.spawn(pair::run_watch(Arc::clone(&nsqd)));
-        tasks.spawn(drain::run(Arc::clone(&nsqd)));
-        tasks.spawn(pair::run_adoption(Arc::clone(&nsqd)));
-        tasks.spawn(wake_up::run(Arc::clone(&nsqd.journal)));
+        let tasks = background(&nsqd, ports);
         let paged = Arc::clone(&nsqd);
         let pager = std::thread::Builder::new()
             .name("pager".to_owned())
@@ -220,6 +205,27 @@ impl Server {
         self.nsqd.journal.close()?;
         Ok(())
     }
+}
+
+/// What goes on beside the connections.
+fn background(nsqd: &Arc<Nsqd>, ports: Ports) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    if !nsqd.options.statsd_address.is_empty() {
+        let port = match nsqd.options.broadcast_http_port {
+            0 => ports.http.unwrap_or(0),
+            told => told,
+        };
+        tasks.spawn(statsd::run(Arc::clone(nsqd), port));
+    }
+    tasks.spawn(journal_log::sync(Arc::clone(nsqd)));
+    tasks.spawn(settings::expire(Arc::clone(nsqd)));
+    tasks.spawn(Timers::run(Arc::clone(nsqd)));
+    tasks.spawn(journal_log::run(Arc::clone(nsqd)));
+    tasks.spawn(pair::run_watch(Arc::clone(nsqd)));
+    tasks.spawn(drain::run(Arc::clone(nsqd)));
+    tasks.spawn(pair::run_adoption(Arc::clone(nsqd)));
+    tasks.spawn(wake_up::run(Arc::clone(&nsqd.journal)));
+    tasks
 }
 
 async fn bind_unless_empty(address: &str) -> Result<Option<Listener>, BindError> {
