@@ -11,6 +11,7 @@ mod checkpoint;
 mod client;
 mod clock;
 mod connection;
+pub mod from_go;
 mod host;
 mod http;
 mod input_budget;
@@ -32,6 +33,7 @@ mod settings;
 mod stats;
 mod statsd;
 mod timers;
+pub mod to_go;
 mod wake_up;
 
 /// The parts of a node, for simulations that drive them by hand.

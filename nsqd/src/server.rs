@@ -11,13 +11,14 @@ use nsq_daemon::listen::{BindError, Listener};
 use nsq_daemon::tls::{self, Clients, Oldest, TlsAcceptor, TlsError};
 use nsq_daemon::{identity, open_files};
 use nsq_http_api::TlsSetupError;
-use nsq_journal::{DirectoryLock, JournalError, lock_directory};
+use nsq_journal::{DirectoryLock, Disk, JournalError, RealDisk, lock_directory};
 use nsq_protocol::NSQ_VERSION;
 use nsq_protocol::lookup::PeerInfo;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::AuthServers;
+use crate::from_go::{self, ImportError};
 use crate::http::{self, Ports};
 use crate::lookup::{LookupConfig, LookupLinks, PING_INTERVAL, StateSource};
 use crate::nsqd::Nsqd;
@@ -44,6 +45,8 @@ pub enum ServeError {
     Auth(#[from] TlsSetupError),
     #[error("journal: {0}")]
     Journal(#[from] JournalError),
+    #[error(transparent)]
+    Import(#[from] ImportError),
 }
 
 /// A node that serves.
@@ -90,6 +93,8 @@ impl Server {
         };
         let auth = AuthServers::new(&options)?;
         let nsqd = recovery::open(options)?;
+        let disk: Arc<dyn Disk> = RealDisk::new(&nsqd.options.data_path);
+        from_go::import(&nsqd, &disk)?;
         if let Some(auth) = auth {
             nsqd.set_auth(auth);
         }
