@@ -25,6 +25,8 @@ const WITH_ID_MAX: u64 = 200_000;
 /// Messages, and bytes of them, between two looks at memory and disk.
 const BATCH_MESSAGES: u64 = 1000;
 const BATCH_BYTES: u64 = 1 << 20;
+/// Bytes that a power cut may take at most, to be taken in once more.
+const SYNC_BYTES: u64 = 64 << 20;
 /// Files that are open at a time.
 const FILES_MAX: usize = 64;
 
@@ -40,6 +42,8 @@ pub(super) struct Intake<'a> {
     body: Vec<u8>,
     /// Messages and bytes since the last look.
     batch: (u64, u64),
+    /// Bytes since the last sync.
+    unsynced: u64,
 }
 
 /// The topic at work.
@@ -86,19 +90,12 @@ impl<'a> Intake<'a> {
             files: HashMap::new(),
             body: Vec::new(),
             batch: (0, 0),
+            unsynced: 0,
         }
     }
 
-    /// Makes topics and channels, takes all messages in, and pauses what was paused.
+    /// Takes all messages in, and pauses what was paused.
     pub(super) fn run(mut self, sorter: Sorter, report: &mut Report) -> Result<(), ImportError> {
-        for (name, known) in &self.topics {
-            let topic = self.nsqd.topic(name)?;
-            for channel in known.channels.keys() {
-                topic.create_channel(self.nsqd, channel)?;
-            }
-            // What lies in channels has left the topic; it has to pass through it once more.
-            topic.pause(self.nsqd, false)?;
-        }
         let mut progress = Progress::new(sorter.count());
         let mut merge = sorter.finish()?;
         let (mut copies, mut target, mut done) = (Vec::new(), None, 0);
@@ -116,6 +113,8 @@ impl<'a> Intake<'a> {
                 at.late = true;
                 at.pass_all(self.nsqd);
                 at.live.pause(self.nsqd, true)?;
+                // What comes now is not to pass into channels, whatever a power cut leaves.
+                self.nsqd.journal.sync()?;
             }
             self.take(&mut at, &copies, report)?;
             done += copies.len() as u64;
@@ -195,12 +194,22 @@ impl<'a> Intake<'a> {
             )?;
             return Ok(());
         }
+        let live = &target.live;
         if target.there.is_none_or(|there| id > there) {
-            let live = &target.live;
             let crowded = live.take_over(self.nsqd, id, first.timestamp, &self.body)?;
             if crowded {
                 self.nsqd.page_soon(live);
             }
+        } else if live.read(|queue| queue.base_floor(id).is_none()) {
+            // A power cut took it from the middle.
+            identity::import(
+                self.nsqd,
+                target,
+                (id, first.timestamp),
+                &waiting,
+                &self.body,
+            )?;
+            return Ok(());
         }
         for (index, attempts) in waiting.attempts.iter().enumerate() {
             if attempts.is_none() {
@@ -283,13 +292,37 @@ impl<'a> Intake<'a> {
 
     /// Writes what was taken in, and pages it out.
     fn keep(&mut self) -> Result<(), JournalError> {
-        self.batch = (0, 0);
+        self.unsynced += std::mem::take(&mut self.batch).1;
         journal_log::log_all(self.nsqd);
         let journal = &self.nsqd.journal;
+        if self.unsynced >= SYNC_BYTES {
+            self.unsynced = 0;
+            journal.sync()?;
+        }
         journal.write(journal.tail())?;
         journal.pool().prepare();
         Pager::step(self.nsqd)
     }
+}
+
+/// Makes topics and channels. `fresh`: nothing was taken in yet; a topic that is paused begins to pass messages on,
+/// for what lies in channels has to pass through it once more.
+pub(super) fn make(
+    nsqd: &Arc<Nsqd>,
+    topics: &BTreeMap<String, Known>,
+    fresh: bool,
+) -> Result<(), JournalError> {
+    for (name, known) in topics {
+        let topic = nsqd.topic(name)?;
+        for channel in known.channels.keys() {
+            topic.create_channel(nsqd, channel)?;
+        }
+        if fresh && topic.read(|queue| queue.paused) {
+            topic.pause(nsqd, false)?;
+        }
+    }
+    nsqd.journal.sync()?;
+    Ok(())
 }
 
 fn is_same(target: &Target, entry: &Entry) -> bool {

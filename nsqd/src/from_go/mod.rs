@@ -61,6 +61,7 @@ pub fn import(nsqd: &Arc<Nsqd>, disk: &Arc<dyn Disk>) -> Result<Option<Report>, 
     let count = survey.sorter.count();
     check_space(&**disk, survey.bytes)?;
     let again = known.filter(|state| state.fingerprint == fingerprint);
+    intake::make(nsqd, &survey.topics, again.is_none())?;
     let state = match again {
         Some(state) => {
             tracing::info!("GO: going on with an import that was interrupted");

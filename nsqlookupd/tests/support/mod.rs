@@ -10,15 +10,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 pub async fn start() -> Nsqlookupd {
-    let options = Options {
+    Nsqlookupd::start(&options()).await.unwrap()
+}
+
+/// Ports of its own.
+pub fn options() -> Options {
+    Options {
         tcp_address: "127.0.0.1:0".into(),
         http_address: "127.0.0.1:0".into(),
         broadcast_address: "127.0.0.1".into(),
         inactive_producer_timeout: Duration::from_secs(300),
         tombstone_lifetime: Duration::from_secs(45),
         ..Options::default()
-    };
-    Nsqlookupd::start(&options).await.unwrap()
+    }
 }
 
 /// A connection as nsqd's.
