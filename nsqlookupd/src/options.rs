@@ -40,7 +40,7 @@ impl Options {
     pub fn command(hostname: &str) -> Command<Self> {
         type O = Options;
         let text = str::to_owned;
-        let mut options = vec![
+        let options = vec![
             Opt::value("log-level", |o: &mut O| &mut o.log_level, LogLevel::Info,
                 "how much to log: debug, info, warn, error or fatal"),
             Opt::value("log-prefix", |o: &mut O| &mut o.log_prefix, text("[nsqlookupd] "),
@@ -59,8 +59,9 @@ impl Options {
             Opt::version(),
             Opt::deprecated("verbose", "[deprecated] without effect, see -log-level"),
         ];
-        options.extend(Self::protection());
-        Command::new("nsqlookupd", options)
+        let group = |options: Vec<Opt<Self>>, group| options.into_iter().map(move |opt| opt.group(group));
+        let options = group(options, "As in NSQ");
+        Command::new("nsqlookupd", options.chain(group(Self::protection(), "What NSQ has not")).collect())
     }
 
     /// What NSQ has not.
@@ -140,6 +141,13 @@ mod tests {
         "-max-connections",
         "-tls-",
     ];
+
+    #[test]
+    fn the_documentation_is_up_to_date() {
+        let written = include_str!("../../docs/options.md");
+        let now = Options::command("hostname").markdown();
+        assert!(written.ends_with(&now), "stale: run `cargo xtask docs`");
+    }
 
     #[test]
     fn what_contradicts_itself_is_refused() {
