@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
-use nsq_rig::{Connection, Frame, push_dpub};
+use nsq_rig::{Connection, Frame, push_dpub, push_fin};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::channels::create;
@@ -96,6 +96,7 @@ fn receive(consumers: &mut [Connection], origin: Instant) -> Result<Vec<u64>> {
         .map(Connection::stream)
         .collect::<Result<_, _>>()?;
     let mut late = Vec::with_capacity(PROBES * EACH);
+    let mut finishes = Vec::new();
     let wait = Timespec {
         tv_sec: 1,
         tv_nsec: 0,
@@ -117,13 +118,16 @@ fn receive(consumers: &mut [Connection], origin: Instant) -> Result<Vec<u64>> {
         for index in ready {
             let consumer = &mut consumers[index];
             consumer.fill()?;
+            finishes.clear();
             while let Some(frame) = consumer.next_frame()? {
-                let Frame::Message { body, .. } = frame else {
+                let Frame::Message { id, body, .. } = frame else {
                     bail!("instead of a message: {frame:?}");
                 };
+                push_fin(&mut finishes, id);
                 let due = body.first_chunk::<8>().map(|due| u64::from_le_bytes(*due));
                 late.push(now.saturating_sub(due.unwrap_or(now)));
             }
+            consumer.send(&finishes)?;
         }
     }
     Ok(late)

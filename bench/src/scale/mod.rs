@@ -39,7 +39,7 @@ pub struct Much {
 pub const FULL: Much = Much {
     connections: 10_000,
     channels: 100_000,
-    go_channels: 10_000,
+    go_channels: 5_000,
     messages: 2_000_000,
     seconds: 10,
 };
