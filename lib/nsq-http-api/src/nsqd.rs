@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::client::Server;
-use crate::{Error, Stats};
+use crate::{DrainStatus, Error, PairStatus, Stats};
 
 /// `/info` of nsqd.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +89,26 @@ impl Nsqd<'_> {
         pairs.extend(query.topic.map(|topic| ("topic", topic)));
         pairs.extend(query.channel.map(|channel| ("channel", channel)));
         self.server.get_json("/stats", &pairs).await
+    }
+
+    /// How the replication pair stands.
+    pub async fn pair(&self) -> Result<PairStatus, Error> {
+        self.server.get_json("/pair", &[]).await
+    }
+
+    /// Whether it takes messages, and what it has left.
+    pub async fn drain_status(&self) -> Result<DrainStatus, Error> {
+        self.server.get_json("/drain", &[]).await
+    }
+
+    /// No more messages are taken, what is there is still consumed. It stays so over restarts.
+    pub async fn drain(&self) -> Result<(), Error> {
+        self.server.post("/drain", &[], Bytes::new()).await
+    }
+
+    /// Messages are taken again.
+    pub async fn undrain(&self) -> Result<(), Error> {
+        self.server.post("/undrain", &[], Bytes::new()).await
     }
 
     /// Publishes one message; creates the topic. `MSG_TOO_BIG`, `MSG_EMPTY`, `INVALID_TOPIC`.

@@ -25,8 +25,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
 use crate::client::{Client, Waits};
+use crate::keep::NotKept;
 use crate::nsqd::Nsqd;
-use crate::pair::NotKept;
 use arrival::Arrival;
 use auth::Auth;
 use buffers::{Inbox, SCRATCH};
@@ -104,7 +104,15 @@ where
     if let Some(role) = connection.link.filter(|_| !connection.client.is_hung_up()) {
         let read = std::mem::take(&mut connection.link_read);
         let (nsqd, client) = (Arc::clone(&connection.nsqd), Arc::clone(&connection.client));
-        crate::pair::serve(nsqd, &mut connection.stream, read, role, client).await;
+        // Of few connections, and large: the others do not carry it.
+        Box::pin(crate::pair::serve(
+            nsqd,
+            &mut connection.stream,
+            read,
+            role,
+            client,
+        ))
+        .await;
     }
     poll_fn(|cx| {
         connection.stream.close(cx);
