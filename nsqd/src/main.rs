@@ -37,8 +37,14 @@ async fn run(parsed: Parsed<Options>) -> anyhow::Result<()> {
     for remark in remarks {
         tracing::info!("{remark}");
     }
-    let signalled = shutdown::signalled()?;
-    let server = Server::start(options).await?;
+    let mut signalled = std::pin::pin!(shutdown::signalled()?);
+    let server = tokio::select! {
+        server = Server::start(options) => server?,
+        signal = &mut signalled => {
+            tracing::info!("{signal}: stopping");
+            return Ok(());
+        }
+    };
     let stop = async { tracing::info!("{}: stopping", signalled.await) };
     server.run(stop).await?;
     Ok(())

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use nsq_journal::sim::{Faults, SimDisk};
 use nsq_journal::{Disk, JournalOptions};
@@ -22,6 +23,8 @@ use support::Node;
 use support::files::unpack;
 use tempfile::TempDir;
 
+/// Nobody stops it.
+static GO_ON: AtomicBool = AtomicBool::new(false);
 const NOW: i64 = 1_800_000_000_000_000_000;
 
 fn fixture(name: &str) -> TempDir {
@@ -214,7 +217,9 @@ async fn a_killed_node_comes_over_with_what_its_places_do_not_know() {
 /// Start, import, and what waits then.
 fn imported(disk: &Arc<dyn Disk>) -> (BTreeMap<String, BTreeSet<Message>>, from_go::Report) {
     let nsqd = open(disk).unwrap();
-    let report = from_go::import(&nsqd, disk).unwrap().unwrap_or_default();
+    let report = from_go::import(&nsqd, disk, &GO_ON)
+        .unwrap()
+        .unwrap_or_default();
     (waiting(&nsqd), report)
 }
 
@@ -228,7 +233,8 @@ async fn whenever_the_power_goes_the_next_start_goes_on() {
             ..Faults::default()
         });
         let first: Arc<dyn Disk> = disk.clone();
-        let finished = open(&first).is_ok_and(|nsqd| from_go::import(&nsqd, &first).is_ok());
+        let finished =
+            open(&first).is_ok_and(|nsqd| from_go::import(&nsqd, &first, &GO_ON).is_ok());
         disk.power_cut(ops);
         let again: Arc<dyn Disk> = disk.clone();
         assert_eq!(imported(&again).0, stopped(), "after {ops} operations");
@@ -350,7 +356,7 @@ async fn a_backlog_goes_to_spill_files_and_comes_as_one_message_for_all_channels
     }
     let disk: Arc<dyn Disk> = disk;
     let nsqd = open(&disk).unwrap();
-    let report = from_go::import(&nsqd, &disk).unwrap().unwrap();
+    let report = from_go::import(&nsqd, &disk, &GO_ON).unwrap().unwrap();
     assert_eq!((report.messages, report.copies), (20_000, 10_000));
     let check = |nsqd: &Arc<Nsqd>| {
         let stats = nsqd.find_topic("t").unwrap().read(|queue| queue.stats());
@@ -374,7 +380,7 @@ async fn a_backlog_goes_to_spill_files_and_comes_as_one_message_for_all_channels
 async fn what_came_over_goes_back_the_same() {
     let disk: Arc<dyn Disk> = simulated(fixture("v1.3.0-stopped").path());
     let nsqd = open(&disk).unwrap();
-    from_go::import(&nsqd, &disk).unwrap().unwrap();
+    from_go::import(&nsqd, &disk, &GO_ON).unwrap().unwrap();
     take_checkpoint(&nsqd, true).unwrap();
     nsqd.journal.close().unwrap();
     drop(nsqd);
@@ -394,4 +400,17 @@ async fn what_came_over_goes_back_the_same() {
     let (waits, report) = imported(&back);
     assert_eq!(waits, stopped());
     assert_eq!((report.damage, report.with_id), (0, 5));
+}
+
+#[tokio::test]
+async fn one_that_was_stopped_goes_on_at_the_next_start() {
+    let disk: Arc<dyn Disk> = simulated(fixture("v1.3.0-stopped").path());
+    let nsqd = open(&disk).unwrap();
+    let stopped_at_once = from_go::import(&nsqd, &disk, &AtomicBool::new(true));
+    assert!(matches!(
+        stopped_at_once,
+        Err(from_go::ImportError::Stopped)
+    ));
+    drop(nsqd);
+    assert_eq!(imported(&disk).0, stopped());
 }

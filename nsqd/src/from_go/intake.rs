@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use nsq_journal::diskqueue::{Entry, Sorter, read_body};
 use nsq_journal::{Disk, DiskFile, JournalError, Record};
@@ -12,7 +13,7 @@ use nsq_protocol::MessageId;
 use super::metadata::Known;
 use super::progress::Progress;
 use super::survey::Queue;
-use super::{ImportError, Report};
+use super::{ImportError, Report, go_on};
 use crate::journal_log;
 use crate::live_topic::LiveTopic;
 use crate::nsqd::Nsqd;
@@ -95,7 +96,12 @@ impl<'a> Intake<'a> {
     }
 
     /// Takes all messages in, and pauses what was paused.
-    pub(super) fn run(mut self, sorter: Sorter, report: &mut Report) -> Result<(), ImportError> {
+    pub(super) fn run(
+        mut self,
+        sorter: Sorter,
+        stop: &AtomicBool,
+        report: &mut Report,
+    ) -> Result<(), ImportError> {
         let mut progress = Progress::new(sorter.count());
         let mut merge = sorter.finish()?;
         let (mut copies, mut target, mut done) = (Vec::new(), None, 0);
@@ -122,6 +128,7 @@ impl<'a> Intake<'a> {
                 at.pass_all(self.nsqd);
                 self.keep()?;
                 progress.at(done);
+                go_on(stop)?;
             }
             target = Some(at);
         }

@@ -13,6 +13,7 @@ mod survey;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nsq_journal::diskqueue::Listing;
 use nsq_journal::{Disk, JournalError};
@@ -35,13 +36,19 @@ pub enum ImportError {
         "import of the Go nsqd's data needs {needed} bytes of free disk, its files stay where they are; there are {free}"
     )]
     NoSpace { needed: u64, free: u64 },
+    #[error("import of the Go nsqd's data was stopped: the next start goes on with it")]
+    Stopped,
 }
 
-/// Imports what a Go nsqd left on the disk, if anything. The node does not serve yet.
+/// Imports what a Go nsqd left on the disk, if anything. The node does not serve yet. Ends early once `stop` is set.
 ///
 /// # Errors
 /// [`ImportError`].
-pub fn import(nsqd: &Arc<Nsqd>, disk: &Arc<dyn Disk>) -> Result<Option<Report>, ImportError> {
+pub fn import(
+    nsqd: &Arc<Nsqd>,
+    disk: &Arc<dyn Disk>,
+    stop: &AtomicBool,
+) -> Result<Option<Report>, ImportError> {
     let known = state::read(&**disk)?;
     let listing = Listing::of(&disk.list("")?);
     if let Some(aside) = known.as_ref().and_then(|state| state.aside.as_deref()) {
@@ -57,9 +64,9 @@ pub fn import(nsqd: &Arc<Nsqd>, disk: &Arc<dyn Disk>) -> Result<Option<Report>, 
     let fingerprint = fingerprint(&**disk, &listing)?;
     let mut report = Report::default();
     report.bad_files = listing.bad.len() as u64;
-    let survey = survey::survey(disk, &listing, &mut report)?;
+    let survey = survey::survey(disk, &listing, stop, &mut report)?;
     let count = survey.sorter.count();
-    check_space(&**disk, survey.bytes)?;
+    check_space(&**disk, survey.least_bytes())?;
     let again = known.filter(|state| state.fingerprint == fingerprint);
     intake::make(nsqd, &survey.topics, again.is_none())?;
     let state = match again {
@@ -75,8 +82,11 @@ pub fn import(nsqd: &Arc<Nsqd>, disk: &Arc<dyn Disk>) -> Result<Option<Report>, 
     };
     state::write(&**disk, &state)?;
     nsqd.note_id(state.first_id + count);
-    Intake::new(nsqd, disk, &survey.topics, &survey.queues, state.first_id)
-        .run(survey.sorter, &mut report)?;
+    Intake::new(nsqd, disk, &survey.topics, &survey.queues, state.first_id).run(
+        survey.sorter,
+        stop,
+        &mut report,
+    )?;
     journal_log::log_all(nsqd);
     nsqd.journal.sync()?;
     let aside = state::free_name(&**disk)?;
@@ -90,6 +100,14 @@ pub fn import(nsqd: &Arc<Nsqd>, disk: &Arc<dyn Disk>) -> Result<Option<Report>, 
     report.aside = aside;
     report.tell();
     Ok(Some(report))
+}
+
+/// Whether it is to end early.
+fn go_on(stop: &AtomicBool) -> Result<(), ImportError> {
+    match stop.load(Ordering::Relaxed) {
+        true => Err(ImportError::Stopped),
+        false => Ok(()),
+    }
 }
 
 /// Moves Go's files away, and forgets the import.

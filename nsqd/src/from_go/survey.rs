@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use nsq_journal::Disk;
 use nsq_journal::diskqueue::{Entry, Found, Listing, Meta, QueueFiles, QueueName, Scanner, Sorter};
 use nsq_protocol::{is_ephemeral, is_valid_name};
 
-use super::Report;
 use super::metadata::{self, Known};
 use super::state::{self, read_all};
+use super::{ImportError, Report, go_on};
 
 /// What is to be imported.
 pub(super) struct Survey {
@@ -19,20 +20,34 @@ pub(super) struct Survey {
     /// The queues that entries name.
     pub queues: Vec<Queue>,
     pub sorter: Sorter,
-    pub bytes: u64,
 }
 
 pub(super) struct Queue {
     pub name: QueueName,
     pub files: BTreeMap<u64, String>,
+    /// Of all bodies.
+    bytes: u64,
+}
+
+impl Survey {
+    /// What the bodies take at least, each message once: those of a topic's largest queue.
+    pub fn least_bytes(&self) -> u64 {
+        let mut largest: BTreeMap<&str, u64> = BTreeMap::new();
+        for queue in &self.queues {
+            let most = largest.entry(&queue.name.topic).or_default();
+            *most = queue.bytes.max(*most);
+        }
+        largest.values().sum()
+    }
 }
 
 /// Reads metadata and all records' heads.
 pub(super) fn survey(
     disk: &Arc<dyn Disk>,
     listing: &Listing,
+    stop: &AtomicBool,
     report: &mut Report,
-) -> io::Result<Survey> {
+) -> Result<Survey, ImportError> {
     let mut topics = BTreeMap::new();
     if listing.has_metadata {
         match metadata::parse(&read_all(&**disk, "nsqd.dat")?) {
@@ -68,13 +83,13 @@ pub(super) fn survey(
         queues.push(Queue {
             name: name.clone(),
             files: files.data.clone(),
+            bytes: 0,
         });
     }
     let mut survey = Survey {
         topics,
         queues,
         sorter: Sorter::new(Arc::clone(disk), state::DIRECTORY),
-        bytes: 0,
     };
     let numbers: BTreeMap<String, u32> = (0..)
         .zip(survey.topics.keys().cloned())
@@ -82,6 +97,7 @@ pub(super) fn survey(
         .collect();
     for index in 0..survey.queues.len() {
         let name = survey.queues[index].name.clone();
+        go_on(stop)?;
         let Some(&topic) = numbers.get(&name.topic) else {
             continue; // no messages, and nobody knows it
         };
@@ -133,12 +149,13 @@ fn scan(
     (topic, queue, late): (u32, u32, bool),
     report: &mut Report,
 ) -> io::Result<()> {
-    let name = &survey.queues[queue as usize].name;
-    let (first, from) = match listing.queues.get(name) {
+    let Queue { name, files, .. } = &survey.queues[queue as usize];
+    let (name, files) = (name.clone(), files.clone());
+    let (first, from) = match listing.queues.get(&name) {
         Some(files) => begin(&**disk, files, report)?,
         None => (0, 0),
     };
-    for (&number, path) in survey.queues[queue as usize].files.range(first..) {
+    for (&number, path) in files.range(first..) {
         let file = disk.open(path)?;
         let from = if number == first { from } else { 0 };
         for found in Scanner::new(&*file, from)? {
@@ -163,7 +180,7 @@ fn scan(
                         report.mended += 1;
                         report.damage(path, format!("the length of the message before {body_at} is wrong: it is taken to end where the next begins"));
                     }
-                    survey.bytes += u64::from(body_len);
+                    survey.queues[queue as usize].bytes += u64::from(body_len);
                     survey.sorter.push(Entry {
                         topic,
                         late,

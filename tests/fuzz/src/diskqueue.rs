@@ -1,6 +1,7 @@
 //! A directory of the Go nsqd that was damaged in any way.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use nsq_journal::diskqueue::{Found, Head, QueueName, QueueWriter, Scanner};
 use nsq_journal::sim::SimDisk;
@@ -10,6 +11,8 @@ use nsqd::engine::{Housekeeping, open_on};
 use nsqd::from_go;
 use nsqd::options::{Durability, Options};
 
+/// Nobody stops it.
+static GO_ON: AtomicBool = AtomicBool::new(false);
 const NOW: i64 = 1_700_000_000_000_000_000;
 /// Copies of messages in the queues, before anything is damaged.
 const COPIES: u64 = 60;
@@ -93,7 +96,7 @@ fn import(steps: &[u8]) {
     let Ok(nsqd) = open_on(Arc::clone(&disk), journal, options, clock, house) else {
         return;
     };
-    let Ok(Some(report)) = from_go::import(&nsqd, &disk) else {
+    let Ok(Some(report)) = from_go::import(&nsqd, &disk, &GO_ON) else {
         return;
     };
     // Damage can make more messages only by what looks like one.
@@ -103,7 +106,10 @@ fn import(steps: &[u8]) {
         files,
         "the files are kept as they were"
     );
-    assert!(matches!(from_go::import(&nsqd, &disk), Ok(None)), "once");
+    assert!(
+        matches!(from_go::import(&nsqd, &disk, &GO_ON), Ok(None)),
+        "once"
+    );
 }
 
 fn sizes(disk: &dyn Disk, dir: &str) -> u64 {
