@@ -111,14 +111,7 @@ impl Nsqlookupd {
         // Where nsqd may ask: it has no token.
         let asked = read_only.as_ref().or(http.as_ref());
         let shared = Arc::new(Shared {
-            own: PeerInfo {
-                broadcast_address: options.broadcast_address.clone(),
-                hostname: nsq_daemon::identity::hostname(),
-                http_port: asked.and_then(Listener::port).map_or(0, i32::from),
-                tcp_port: tcp.port().map_or(0, i32::from),
-                version: NSQ_VERSION.to_owned(),
-                ..PeerInfo::default()
-            },
+            own: introduction(&options.broadcast_address, &tcp, asked),
             inactive_producer_timeout: options.inactive_producer_timeout,
             registry: Mutex::new(registry),
             changes: Changes::default(),
@@ -191,6 +184,18 @@ impl Nsqlookupd {
                 tracing::error!("a listener ended badly - {err}");
             }
         }
+    }
+}
+
+/// How nsqlookupd introduces itself.
+fn introduction(broadcast_address: &str, tcp: &Listener, asked: Option<&Listener>) -> PeerInfo {
+    PeerInfo {
+        broadcast_address: broadcast_address.to_owned(),
+        hostname: nsq_daemon::identity::hostname(),
+        http_port: asked.and_then(Listener::port).map_or(0, i32::from),
+        tcp_port: tcp.port().map_or(0, i32::from),
+        version: NSQ_VERSION.to_owned(),
+        ..PeerInfo::default()
     }
 }
 

@@ -103,7 +103,7 @@ impl Options {
         if self.tls_cert.is_empty() != self.tls_key.is_empty() {
             return Err("--tls-cert and --tls-key must be given together".to_owned());
         }
-        if self.https_address.is_empty() == !self.tls_cert.is_empty() {
+        if self.https_address.is_empty() != self.tls_cert.is_empty() {
             return Err("--https-address and --tls-cert must be given together".to_owned());
         }
         if policy == "require-verify" && self.tls_root_ca_file.is_empty() {

@@ -62,8 +62,10 @@ pub fn import(
     tracing::info!("GO: importing the data of a Go nsqd");
     disk.create_dir(state::DIRECTORY)?;
     let fingerprint = fingerprint(&**disk, &listing)?;
-    let mut report = Report::default();
-    report.bad_files = listing.bad.len() as u64;
+    let mut report = Report {
+        bad_files: listing.bad.len() as u64,
+        ..Report::default()
+    };
     let survey = survey::survey(disk, &listing, stop, &mut report)?;
     let count = survey.sorter.count();
     check_space(&**disk, survey.least_bytes())?;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use nsq_journal::{JournalError, List, Record, Requeued};
-use nsq_queue::Import;
+use nsq_queue::{Import, Topic};
 
 use super::{Target, Waiting};
-use crate::host::ChunkRef;
+use crate::host::{ChunkRef, NsqHost};
 use crate::nsqd::Nsqd;
 use crate::pair::IMPORT_BODY;
 
@@ -58,28 +58,31 @@ pub(super) fn import(
         };
         queue.import(&import, now, effects);
         for (taker, attempts) in target.channels.iter().zip(&waiting.attempts) {
-            let Some(attempts) = attempts.filter(|attempts| *attempts != fewest) else {
-                continue;
-            };
-            let item = Requeued {
-                id,
-                attempts,
-                due: 0,
-            };
-            nsqd.journal.append(&Record::Requeue {
-                topic: queue.number,
-                channel: taker.number,
-                items: List::Given(&[item]),
-            })?;
-            let item = nsq_queue::Requeued {
-                id,
-                attempts,
-                due: 0,
-            };
-            queue.put_off(taker.number, item, now);
+            if let Some(attempts) = attempts.filter(|attempts| *attempts != fewest) {
+                count(nsqd, queue, taker.number, (id, attempts), now)?;
+            }
         }
         Ok(())
     })?;
     nsqd.note_id(id);
+    Ok(())
+}
+
+/// The channel has delivered it more often than another.
+fn count(
+    nsqd: &Nsqd,
+    queue: &mut Topic<NsqHost>,
+    channel: u32,
+    (id, attempts): (u64, u16),
+    now: i64,
+) -> Result<(), JournalError> {
+    let due = 0;
+    let item = Requeued { id, attempts, due };
+    nsqd.journal.append(&Record::Requeue {
+        topic: queue.number,
+        channel,
+        items: List::Given(&[item]),
+    })?;
+    queue.put_off(channel, nsq_queue::Requeued { id, attempts, due }, now);
     Ok(())
 }
