@@ -40,9 +40,9 @@ fn depths(server: &mut Server) -> BTreeMap<String, (i64, bool)> {
     for topic in stats.topics.unwrap() {
         for channel in topic.channels {
             let name = format!("{}:{}", topic.topic_name, channel.channel_name);
-            depths.insert(name, (channel.depth as i64, channel.paused));
+            depths.insert(name, (channel.depth, channel.paused));
         }
-        depths.insert(topic.topic_name, (topic.depth as i64, topic.paused));
+        depths.insert(topic.topic_name, (topic.depth, topic.paused));
     }
     depths
 }

@@ -7,7 +7,7 @@ mod queued;
 mod steady;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -161,8 +161,8 @@ pub fn keys() -> Vec<&'static str> {
 /// # Errors
 /// When a server does not start or does otherwise than it should.
 pub fn run(
-    ours: &PathBuf,
-    go: &PathBuf,
+    ours: &Path,
+    go: &Path,
     much: Much,
     only: &[String],
     progress: fn(&str),

@@ -79,7 +79,7 @@ fn import(steps: &[u8]) {
     for step in steps.chunks_exact(6) {
         damage(&disk, step);
     }
-    let files: u64 = sizes(&disk, "");
+    let files: u64 = sizes(&*disk, "");
     let journal = JournalOptions {
         segment_bytes: 64 << 10,
         chunk_bytes: 4096,
@@ -102,7 +102,7 @@ fn import(steps: &[u8]) {
     // Damage can make more messages only by what looks like one.
     assert!(report.messages * 30 <= files, "{report:?}");
     assert_eq!(
-        sizes(&disk, &report.aside),
+        sizes(&*disk, &report.aside),
         files,
         "the files are kept as they were"
     );
