@@ -17,6 +17,7 @@ mod error;
 mod go_float;
 mod nsqd;
 mod nsqlookupd;
+mod pair;
 pub mod stats;
 mod tls;
 
@@ -25,6 +26,7 @@ pub use client::{Client, ClientOptions};
 pub use error::{Error, ErrorKind};
 pub use nsqd::{Info, Nsqd, StatsQuery};
 pub use nsqlookupd::{Channels, Lookup, LookupInfo, Node, Nodes, Nsqlookupd, Producer, Topics};
+pub use pair::{AdoptOrder, PairAdoption, PairMirror, PairStatus};
 pub use stats::Stats;
 pub use tls::{TlsClient, TlsOptions, TlsSetupError};
 

@@ -8,6 +8,7 @@ mod cluster;
 mod condition;
 mod crd;
 mod options;
+mod replication;
 mod scalar;
 mod topic;
 
@@ -18,6 +19,9 @@ pub use cluster::{
 pub use condition::{ConditionState, Conditions};
 pub use crd::{all as all_crds, to_yaml as crd_to_yaml};
 pub use options::{NSQD as NSQD_OPTIONS, NSQLOOKUPD as NSQLOOKUPD_OPTIONS, OptionSet};
+pub use replication::{
+    MirrorAck, NodeLossPolicy, OnPeerLoss, PairNodeStatus, PairStatus, ReplicationSpec,
+};
 pub use scalar::Scalar;
 pub use topic::{ChannelSpec, DeletionPolicy, NsqTopic, NsqTopicSpec, NsqTopicStatus};
 
