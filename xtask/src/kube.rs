@@ -98,6 +98,7 @@ fn test(scenarios: &[&str]) -> Result<()> {
         directories.extend(std::env::split_paths(&path));
         command.env("PATH", std::env::join_paths(directories)?);
         command.env("KUBECONFIG", cache.join("run/pki/admin.conf"));
+        command.env("NSQ_KUBE_RIG", root().join("tests/kube/rig"));
         Ok(())
     });
     let nobody_looks = std::env::var("CI").is_ok_and(|ci| ci == "true");

@@ -32,7 +32,9 @@ pub(super) async fn act(
         }
         Action::ForceDelete { pod, uid, .. } => {
             let deleted = pods.delete(pod, &at_once(uid)).await;
-            done(gone_is_fine(deleted), || format!("delete pod {pod} by force"))
+            done(gone_is_fine(deleted), || {
+                format!("delete pod {pod} by force")
+            })
         }
         Action::Publish { pod, uid, publish } => {
             let patch = json!({"metadata": {
@@ -46,13 +48,17 @@ pub(super) async fn act(
         }
         Action::Hide { pod, node, lookups } => {
             hide(context, node, lookups).await;
-            context.pulses.hidden(&format!("{namespace}/{cluster}"), pod);
+            context
+                .pulses
+                .hidden(&format!("{namespace}/{cluster}"), pod);
             Ok(())
         }
         Action::Adopt { .. } => adopt(context, action).await,
-        Action::Taint { machine, uid, out_of_service } => {
-            taint(context, machine, uid, *out_of_service).await
-        }
+        Action::Taint {
+            machine,
+            uid,
+            out_of_service,
+        } => taint(context, machine, uid, *out_of_service).await,
         Action::RetainVolume { volume, .. } => {
             let api: Api<PersistentVolume> = Api::all(client.clone());
             let patch = json!({"spec": {"persistentVolumeReclaimPolicy": "Retain"}});
@@ -61,7 +67,12 @@ pub(super) async fn act(
                 .await;
             done(patched, || format!("keep volume {volume}"))
         }
-        Action::ReplaceVolume { claim, claim_uid, pod, pod_uid } => {
+        Action::ReplaceVolume {
+            claim,
+            claim_uid,
+            pod,
+            pod_uid,
+        } => {
             let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
             let deleted = claims.delete(claim, &exactly(claim_uid)).await;
             done(gone_is_fine(deleted), || format!("delete claim {claim}"))?;
@@ -81,7 +92,14 @@ fn at_once(uid: &str) -> DeleteParams {
 
 /// An order that comes too late, or has nothing to act on, has done its work.
 async fn adopt(context: &Context, action: &Action) -> Result<(), Failure> {
-    let Action::Adopt { pod, address, node, incarnation, run } = action else {
+    let Action::Adopt {
+        pod,
+        address,
+        node,
+        incarnation,
+        run,
+    } = action
+    else {
         return Ok(());
     };
     let order = AdoptOrder {
@@ -90,7 +108,15 @@ async fn adopt(context: &Context, action: &Action) -> Result<(), Failure> {
         run: *run,
     };
     match context.nsq.nsqd(address).adopt(&order).await {
-        Err(err) if !matches!(err.kind, ErrorKind::Status { status: 404 | 409, .. }) => {
+        Err(err)
+            if !matches!(
+                err.kind,
+                ErrorKind::Status {
+                    status: 404 | 409,
+                    ..
+                }
+            ) =>
+        {
             Err(Failure::new(format!("have {pod} adopt {node}"), err))
         }
         _ => Ok(()),

@@ -157,7 +157,10 @@ pub(super) fn gone_is_fine<T>(result: kube::Result<T>) -> kube::Result<()> {
     }
 }
 
-pub(super) fn done<T>(result: kube::Result<T>, what: impl FnOnce() -> String) -> Result<(), Failure> {
+pub(super) fn done<T>(
+    result: kube::Result<T>,
+    what: impl FnOnce() -> String,
+) -> Result<(), Failure> {
     result
         .map(drop)
         .map_err(|source| Failure::new(what(), source))

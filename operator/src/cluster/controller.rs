@@ -47,10 +47,7 @@ fn sentences(failures: &[Failure]) -> String {
 ///
 /// # Errors
 /// Whatever kept the pass from being finished; it is tried again later.
-pub async fn pass(
-    cluster: Arc<Guarded<NsqCluster>>,
-    context: Arc<Context>,
-) -> Result<Next, Error> {
+pub async fn pass(cluster: Arc<Guarded<NsqCluster>>, context: Arc<Context>) -> Result<Next, Error> {
     let cluster = match &cluster.0 {
         Ok(cluster) => cluster,
         Err(invalid) => return Err(Error::Unreadable(invalid.error.clone())),
@@ -115,7 +112,11 @@ async fn decide_on_fresh_facts(cluster: &NsqCluster, context: &Context) -> Resul
         Err(_) if plan.actions.iter().any(Action::is_harmless) => Ok(Plan {
             apply: Vec::new(),
             delete: Vec::new(),
-            actions: plan.actions.into_iter().filter(Action::is_harmless).collect(),
+            actions: plan
+                .actions
+                .into_iter()
+                .filter(Action::is_harmless)
+                .collect(),
             ..plan
         }),
         Err(err) => Err(Error::Observe(err)),

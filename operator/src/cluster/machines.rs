@@ -27,19 +27,35 @@ pub async fn machines(
     observed: &Observed,
     source: Source,
 ) -> kube::Result<Vec<Machine>> {
-    let mut names: Vec<&String> = observed.pods.iter().filter_map(|pod| pod.machine.as_ref()).collect();
-    names.extend(observed.claims.iter().filter_map(|claim| claim.machine.as_ref()));
+    let mut names: Vec<&String> = observed
+        .pods
+        .iter()
+        .filter_map(|pod| pod.machine.as_ref())
+        .collect();
+    names.extend(
+        observed
+            .claims
+            .iter()
+            .filter_map(|claim| claim.machine.as_ref()),
+    );
     names.sort();
     names.dedup();
     let api: Api<Node> = Api::all(context.client.clone());
     let mut machines = Vec::new();
     for name in names {
-        let known = context.stores.machines.find(|node| node.name_any() == *name);
+        let known = context
+            .stores
+            .machines
+            .find(|node| node.name_any() == *name);
         let machine = known.as_deref().map(state);
         machines.push(match (machine, source) {
             (Some(machine), _) if machine.ready && !machine.is_fenced() => machine,
             (Some(machine), Source::Watched) => machine,
-            _ => api.get_opt(name).await?.as_ref().map_or_else(|| gone(name), state),
+            _ => api
+                .get_opt(name)
+                .await?
+                .as_ref()
+                .map_or_else(|| gone(name), state),
         });
     }
     Ok(machines)
@@ -55,7 +71,10 @@ fn gone(name: &str) -> Machine {
 /// What planning needs to know of a Node.
 #[must_use]
 pub fn state(node: &Node) -> Machine {
-    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let conditions = node
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
     let ready = conditions
         .into_iter()
         .flatten()
@@ -98,7 +117,10 @@ pub async fn claims(
         let Some(claim) = claims.get_opt(&claim(&pod.name)).await? else {
             continue;
         };
-        let bound = claim.spec.as_ref().and_then(|spec| spec.volume_name.clone());
+        let bound = claim
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.volume_name.clone());
         let Some(bound) = bound else {
             continue; // it waits for a machine as its pod does
         };
@@ -116,7 +138,10 @@ fn claim_state(
 ) -> Claim {
     let spec = volume.and_then(|volume| volume.spec.as_ref());
     let policy = spec.and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref());
-    let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
+    let phase = claim
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
     Claim {
         pod: pod.to_owned(),
         name: claim.name_any(),

@@ -53,7 +53,8 @@ pub async fn observe(
         let key = format!("{}/{}", cluster.namespace, cluster.name);
         observed.pulses = context.pulses.of(&key);
         if observed.pods.iter().any(|pod| pod.unplaced) {
-            observed.claims = machines::claims(&context.client, &cluster.namespace, &observed).await?;
+            observed.claims =
+                machines::claims(&context.client, &cluster.namespace, &observed).await?;
         }
         observed.machines = machines::machines(context, &observed, source).await?;
     }
@@ -206,4 +207,3 @@ pub fn http_address(ip: &str, port: u16) -> String {
         format!("{ip}:{port}")
     }
 }
-

@@ -79,7 +79,10 @@ fn unplaced(pod: &Pod) -> Option<&PodCondition> {
 
 /// What the daemon's own container does, by what its kubelet last said.
 fn process(pod: &Pod, component: Component) -> Process {
-    let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
+    let statuses = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.container_statuses.as_ref());
     let container = statuses
         .into_iter()
         .flatten()
@@ -121,8 +124,14 @@ mod tests {
         };
         let ended = json!({"terminated": {"exitCode": 137}});
         let waits = json!({"waiting": {"reason": "CrashLoopBackOff"}});
-        assert_eq!(state_of(container(waits.clone(), ended.clone())), Process::Ended);
+        assert_eq!(
+            state_of(container(waits.clone(), ended.clone())),
+            Process::Ended
+        );
         assert_eq!(state_of(container(waits, json!({}))), Process::Starting);
-        assert_eq!(state_of(container(json!({"running": {}}), ended)), Process::Running);
+        assert_eq!(
+            state_of(container(json!({"running": {}}), ended)),
+            Process::Running
+        );
     }
 }

@@ -97,7 +97,10 @@ impl Pulse {
 
 /// Under load something is always on its way to the peer, so `mirrored` alone would flicker.
 fn copied(pair: &PairStatus, now: Timestamp) -> bool {
-    let importing = pair.adoption.as_ref().is_some_and(|adoption| !adoption.done);
+    let importing = pair
+        .adoption
+        .as_ref()
+        .is_some_and(|adoption| !adoption.done);
     let whole = pair.mirror.as_ref().is_some_and(|mirror| mirror.whole);
     let connected = pair.origin_link && pair.holder_link && !pair.peer_lost && !pair.listing;
     let age = now.as_nanosecond() - i128::from(pair.unmirrored_oldest);

@@ -170,7 +170,8 @@ fn replication(nsqd: &NsqdSpec) -> Result<Option<Replication>, Invalid> {
     };
     let field = "spec.nsqd.replication";
     if nsqd.replicas % 2 != 0 {
-        let reason = "needs an even number of nsqd.replicas: the nodes mirror each other two by two";
+        let reason =
+            "needs an even number of nsqd.replicas: the nodes mirror each other two by two";
         return Err(Invalid::Replication { field, reason });
     }
     if nsqd.durability == Durability::Memory {

@@ -44,12 +44,17 @@ impl Pulses {
     pub fn of(&self, cluster: &str) -> Vec<Pulse> {
         let all = self.lock();
         let own = all.get(cluster);
-        own.map(|own| own.values().cloned().collect()).unwrap_or_default()
+        own.map(|own| own.values().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// A node was hidden at the nsqlookupds.
     pub fn hidden(&self, cluster: &str, pod: &str) {
-        if let Some(pulse) = self.lock().get_mut(cluster).and_then(|own| own.get_mut(pod)) {
+        if let Some(pulse) = self
+            .lock()
+            .get_mut(cluster)
+            .and_then(|own| own.get_mut(pod))
+        {
             pulse.hidden = true;
         }
     }
@@ -86,7 +91,10 @@ pub async fn run(context: Arc<Context>, wake: mpsc::Sender<ObjectRef<Guarded<Nsq
         let targets = targets(&context);
         forget_others(&context.pulses, &targets);
         let now = tokio::time::Instant::now();
-        let names: Vec<_> = targets.iter().map(|one| (one.key.clone(), one.pod.clone())).collect();
+        let names: Vec<_> = targets
+            .iter()
+            .map(|one| (one.key.clone(), one.pod.clone()))
+            .collect();
         due.retain(|name, _| names.contains(name));
         let asked = targets.into_iter().filter(|target| {
             let name = (target.key.clone(), target.pod.clone());
@@ -109,7 +117,11 @@ pub async fn run(context: Arc<Context>, wake: mpsc::Sender<ObjectRef<Guarded<Nsq
 
 async fn ask(client: &Client, target: Target) -> (Target, Option<PairStatus>, Timestamp) {
     let begun = Timestamp::now();
-    let said = match target.present.as_ref().and_then(|present| present.1.as_ref()) {
+    let said = match target
+        .present
+        .as_ref()
+        .and_then(|present| present.1.as_ref())
+    {
         Some(address) => client.nsqd(address).pair().await.ok(),
         None => None,
     };
@@ -204,7 +216,10 @@ fn present_nsqds(context: &Context) -> BTreeMap<(String, String), Present> {
             component == Some(Component::Nsqd.as_str()) && pod.labels().contains_key(INSTANCE)
         })
         .map(|pod| {
-            let ip = pod.status.as_ref().and_then(|status| status.pod_ip.as_ref());
+            let ip = pod
+                .status
+                .as_ref()
+                .and_then(|status| status.pod_ip.as_ref());
             let address = ip.map(|ip| http_address(ip, NSQD_HTTP));
             let key = (pod.namespace().unwrap_or_default(), pod.name_any());
             (key, (pod.uid().unwrap_or_default(), address))

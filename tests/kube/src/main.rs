@@ -4,6 +4,8 @@
 //! sets all of that up.
 
 mod kubectl;
+mod measure;
+mod rig;
 mod scenarios;
 mod traffic;
 

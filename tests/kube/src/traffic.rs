@@ -96,9 +96,24 @@ fn machine_override(machine: Option<&str>) -> String {
 }
 
 impl Traffic {
-    /// Gaps in which a publisher got no OK, in ms since 1970; so far.
-    pub fn gaps(&self, kubectl: &Kubectl) -> Result<Vec<(u64, u64)>> {
-        let log = kubectl.run(&["logs", &self.pod])?;
+    /// Waits until it runs.
+    pub fn runs(&self, kubectl: &Kubectl) -> Result<()> {
+        kubectl.until(&format!("{} runs", self.pod), 60, |kubectl| {
+            let phase =
+                kubectl.run(&["get", "pod", &self.pod, "-o", "jsonpath={.status.phase}"])?;
+            match phase.as_str() {
+                "Running" | "Succeeded" => Ok(()),
+                other => bail!("it is {other}"),
+            }
+        })
+    }
+
+    /// As [`Traffic::finish`]; the gaps instead of the last line.
+    pub fn finish_with_gaps(self, kubectl: &Kubectl) -> Result<Vec<(u64, u64)>> {
+        let pod = self.pod.clone();
+        self.ended(kubectl)?;
+        let log = kubectl.run(&["logs", &pod])?;
+        kubectl.run(&["delete", "pod", &pod, "--wait=false"])?;
         let gaps = log.lines().filter_map(|line| {
             let (from, to) = line.strip_prefix("gap ")?.split_once(' ')?;
             Some((from.parse().ok()?, to.parse().ok()?))
@@ -108,6 +123,12 @@ impl Traffic {
 
     /// Waits for its end, which must be a good one; its last line.
     pub fn finish(self, kubectl: &Kubectl) -> Result<String> {
+        let last = self.ended(kubectl)?;
+        kubectl.run(&["delete", "pod", &self.pod, "--wait=false"])?;
+        Ok(last)
+    }
+
+    fn ended(&self, kubectl: &Kubectl) -> Result<String> {
         let what = format!("{} has ended", self.pod);
         let phase = kubectl.until(&what, 240, |kubectl| {
             let phase =
@@ -123,7 +144,6 @@ impl Traffic {
         if phase != "Succeeded" {
             bail!("{} failed:\n{log}", self.pod);
         }
-        kubectl.run(&["delete", "pod", &self.pod, "--wait=false"])?;
         Ok(last.to_owned())
     }
 }

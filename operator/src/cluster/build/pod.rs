@@ -73,7 +73,9 @@ pub(super) fn nsqd(cluster: &ValidatedCluster, pair: u32) -> PodTemplateSpec {
     let mut spec = pod_spec(cluster, Component::Nsqd, container, apart);
     if let Some(replicated) = &cluster.replication {
         for nsqd in &mut spec.containers {
-            nsqd.args.get_or_insert_default().push(replication::nsqd_argument());
+            nsqd.args
+                .get_or_insert_default()
+                .push(replication::nsqd_argument());
             let mounts = nsqd.volume_mounts.get_or_insert_default();
             mounts.push(replication::mount());
         }

@@ -87,13 +87,17 @@ fn of_action(action: &Action) -> Event {
 fn told(action: &Action) -> (EventKind, &'static str, String) {
     use EventKind::{Normal, Warning};
     match action {
-        Action::Restart { pod, reason, .. } => (Normal, "RestartingPod", format!("{pod}: {reason}")),
+        Action::Restart { pod, reason, .. } => {
+            (Normal, "RestartingPod", format!("{pod}: {reason}"))
+        }
         Action::Publish { pod, publish, .. } if *publish => {
             let note = format!("publishers are sent to {pod} again");
             (Normal, "ResumingPublish", note)
         }
         Action::Publish { pod, .. } => {
-            let note = format!("publishers are no longer sent to {pod}: it is to be removed or does not answer");
+            let note = format!(
+                "publishers are no longer sent to {pod}: it is to be removed or does not answer"
+            );
             (Normal, "StoppingPublish", note)
         }
         Action::Hide { pod, .. } => {
@@ -107,15 +111,25 @@ fn told(action: &Action) -> (EventKind, &'static str, String) {
         Action::ForceDelete { pod, reason, .. } => {
             (Warning, "ForceDeletingPod", format!("{pod}: {reason}"))
         }
-        Action::Taint { machine, out_of_service, .. } if *out_of_service => {
-            let note = format!("machine {machine} does not answer and nodeLossPolicy is OutOfServiceTaint: it gets that taint");
+        Action::Taint {
+            machine,
+            out_of_service,
+            ..
+        } if *out_of_service => {
+            let note = format!(
+                "machine {machine} does not answer and nodeLossPolicy is OutOfServiceTaint: it gets that taint"
+            );
             (Warning, "TaintingMachine", note)
         }
-        Action::Taint { machine, .. } => {
-            (Normal, "UntaintingMachine", format!("machine {machine} is back"))
-        }
+        Action::Taint { machine, .. } => (
+            Normal,
+            "UntaintingMachine",
+            format!("machine {machine} is back"),
+        ),
         Action::RetainVolume { volume, claim } => {
-            let note = format!("volume {volume} of claim {claim} is lost and will be replaced; it is kept");
+            let note = format!(
+                "volume {volume} of claim {claim} is lost and will be replaced; it is kept"
+            );
             (Warning, "RetainingVolume", note)
         }
         Action::ReplaceVolume { claim, pod, .. } => {

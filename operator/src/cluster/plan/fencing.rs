@@ -59,9 +59,8 @@ fn remove_pod(cluster: &ValidatedCluster, observed: &Observed, nodes: u32) -> Op
             }),
             NodeLossPolicy::ForceDelete => {
                 let name = &machine.name;
-                let reason = format!(
-                    "its machine {name} does not answer and nodeLossPolicy is ForceDelete"
-                );
+                let reason =
+                    format!("its machine {name} does not answer and nodeLossPolicy is ForceDelete");
                 Some(force(pod, reason))
             }
         }

@@ -91,7 +91,10 @@ pub fn condition(pairs: &[PairStatus]) -> Option<ConditionState> {
         .map(sentence)
         .collect();
     let (reason, message) = match lacking.as_slice() {
-        [] => ("PairsMirrored", "either disk of each pair may be lost".to_owned()),
+        [] => (
+            "PairsMirrored",
+            "either disk of each pair may be lost".to_owned(),
+        ),
         lacking => ("PairsNotMirrored", lacking.join("; ")),
     };
     Some(ConditionState {

@@ -29,9 +29,9 @@ pub fn next_broken(
     observed: &Observed,
 ) -> Option<Action> {
     let pods = in_order(cluster, observed);
-    let mut broken = pods.into_iter().filter(|pod| {
-        !pod.ready && is_due(pod, wanted, apply, observed)
-    });
+    let mut broken = pods
+        .into_iter()
+        .filter(|pod| !pod.ready && is_due(pod, wanted, apply, observed));
     let pod = broken.next()?;
     Some(restart(pod, "it is not ready and its template has changed"))
 }

@@ -133,8 +133,7 @@ impl LocalCluster {
     /// Whether no process is left.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        let ended =
-            |pod: &LocalPod| pod.state.process().is_none() && !pod.mirror.is_running();
+        let ended = |pod: &LocalPod| pod.state.process().is_none() && !pod.mirror.is_running();
         self.pods.values().all(ended)
     }
 
@@ -269,8 +268,8 @@ impl LocalCluster {
                 State::Starting(_) | State::Ready(_) | State::Unready(_)
             );
             let replicated = valid.replication.is_some() && pod.node.component == Component::Nsqd;
-            let wanted = (runs && replicated)
-                .then(|| mirror_arguments(valid, pod.node, pod.ports, ports));
+            let wanted =
+                (runs && replicated).then(|| mirror_arguments(valid, pod.node, pod.ports, ports));
             let binaries = &self.places.binaries;
             pod.mirror.keep(name, binaries, &data, wanted, &self.exits);
         }

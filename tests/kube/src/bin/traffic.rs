@@ -76,7 +76,9 @@ fn publish(
         .collect();
     let (mut repeated, mut longest) = (0, Duration::ZERO);
     for worker in begun {
-        let done = worker.join().map_err(|_| anyhow::anyhow!("a worker has panicked"))?;
+        let done = worker
+            .join()
+            .map_err(|_| anyhow::anyhow!("a worker has panicked"))?;
         let (again, wait) = done?;
         repeated += again;
         longest = longest.max(wait);
@@ -136,7 +138,11 @@ fn publish_one(
 ) -> Result<()> {
     if connection.is_none() {
         let address = resolve(address)?;
-        *connection = Some(Connection::open_within(address, CONNECTED_WITHIN, OK_WITHIN)?);
+        *connection = Some(Connection::open_within(
+            address,
+            CONNECTED_WITHIN,
+            OK_WITHIN,
+        )?);
     }
     let Some(open) = connection else {
         bail!("not connected");

@@ -1,6 +1,7 @@
 //! What is shown, in this order: each scenario begins with the cluster that the one before it left.
 
-mod install;
+pub mod failover;
+pub mod install;
 mod operator;
 mod removal;
 mod restarts;
@@ -84,6 +85,42 @@ pub const ALL: &[Scenario] = &[
         about: "kubectl scale adds a node, and removes it when it is empty",
         always: false,
         run: scaling::scale,
+    },
+    Scenario {
+        name: "replicate",
+        about: "replication is turned on under traffic, and every pair is mirrored",
+        always: false,
+        run: failover::replicate,
+    },
+    Scenario {
+        name: "container-lost",
+        about: "a container that does not come back: its peer delivers what it had",
+        always: false,
+        run: failover::container,
+    },
+    Scenario {
+        name: "machine-lost",
+        about: "a machine without power: its peer delivers what it had, and it hands over when it is back",
+        always: false,
+        run: failover::machine,
+    },
+    Scenario {
+        name: "volume-lost",
+        about: "a machine that is gone: another volume, mirrored anew, only on proof; then the other node is killed",
+        always: false,
+        run: failover::volume,
+    },
+    Scenario {
+        name: "partitions",
+        about: "a node cut off from its peer, from the API server, from everything",
+        always: false,
+        run: failover::partitions,
+    },
+    Scenario {
+        name: "unreplicate",
+        about: "replication is turned off under traffic",
+        always: false,
+        run: failover::unreplicate,
     },
     Scenario {
         name: "drift",

@@ -86,6 +86,8 @@ pub fn calls(kubectl: &Kubectl) -> Result<Option<String>> {
         OPERATOR_NAMESPACE,
     ];
     allowed.extend(rules(&kubectl.json(&leader)?));
+    let machines = kubectl.json(&["get", "clusterrole", "nsq-operator-machines"])?;
+    allowed.extend(rules(&machines));
     let mut made = BTreeSet::new();
     let pods = kubectl.json(&[
         "get",
