@@ -103,6 +103,10 @@ pub fn take(nsqd: &Arc<Nsqd>, last: bool) -> Result<(), JournalError> {
     let failed = |_| JournalError::Invalid("a checkpoint could not be encoded");
     bytes.extend(postcard::to_stdvec(&state).map_err(failed)?);
     bytes.extend(postcard::to_stdvec(&extras).map_err(failed)?);
+    let draining = nsqd.drain.image();
+    if draining != 0 {
+        bytes.extend(postcard::to_stdvec(&draining).map_err(failed)?);
+    }
     nsqd.journal.checkpoint(&bytes, keep_from)?;
     nsqd.spill.sweep()
 }

@@ -3,6 +3,7 @@
 mod body;
 mod config;
 mod debug;
+mod drain;
 mod inspect;
 mod names;
 mod pair;
@@ -66,6 +67,9 @@ pub(crate) fn routes() -> Api<Arc<Shared>> {
         .get("/metrics", status::metrics)
         .get("/pair", pair::status)
         .post("/pair/adopt", pair::adopt)
+        .get("/drain", drain::status)
+        .post("/drain", drain::begin)
+        .post("/undrain", drain::end)
         .post("/pub", publish::one)
         .post("/mpub", publish::many)
         .post("/topic/create", names::create_topic)

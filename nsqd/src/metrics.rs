@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use nsq_http_api::PairStatus;
 use nsq_http_api::stats::{ChannelStats, Stats, TopicStats};
 use nsq_journal::{DurationCounts, JournalStats};
 use nsq_protocol::NSQ_VERSION;
@@ -70,6 +71,9 @@ pub(crate) fn text(gathered: &Gathered) -> String {
         "From handing a message to a consumer to its FIN.",
         &gathered.processing_times,
     );
+    if let Some(pair) = &gathered.stats.pair {
+        self::pair(&mut page, pair);
+    }
     names(
         &mut page,
         gathered.stats.topics.as_deref().unwrap_or_default(),
@@ -83,6 +87,7 @@ fn node(page: &mut Page, gathered: &Gathered) {
     page.head("nsqd_build_info", "gauge", "The NSQ version this server is compatible with.");
     page.line("nsqd_build_info", &[("version", NSQ_VERSION)], 1);
     page.one("nsqd_healthy", "gauge", "0 if nothing can be kept any more.", u64::from(stats.health == "OK"));
+    page.one("nsqd_draining", "gauge", "1 while no messages are taken.", u64::from(stats.draining));
     page.one("nsqd_connections", "gauge", "TCP connections.", gathered.connections as u64);
     page.one("process_start_time_seconds", "gauge", "When the process started, since 1970.", size(stats.start_time));
     let memory = stats.memory.as_ref().map_or(0, |memory| memory.heap_in_use_bytes);
@@ -107,6 +112,31 @@ fn journal(page: &mut Page, journal: &JournalStats) {
     page.one("nsqd_journal_written_bytes_total", "counter", "Bytes written.", journal.bytes_written);
     page.one("nsqd_journal_syncs_total", "counter", "Syncs.", journal.syncs);
     page.histogram("nsqd_journal_sync_seconds", "Time that syncs took.", &journal.sync_times);
+}
+
+#[rustfmt::skip] // a table
+fn pair(page: &mut Page, pair: &PairStatus) {
+    let flag = |page: &mut Page, name, help, value| page.one(name, "gauge", help, u64::from(value));
+    flag(page, "nsqd_pair_mirrored", "1 if the peer has everything and both links are up: when both nodes say so, either disk may be lost.", pair.mirrored);
+    flag(page, "nsqd_pair_origin_link", "1 if the peer reads this journal.", pair.origin_link);
+    flag(page, "nsqd_pair_holder_link", "1 if this node reads the peer's journal.", pair.holder_link);
+    flag(page, "nsqd_pair_peer_lost", "1 while OKs do not wait for the peer, or are refused.", pair.peer_lost);
+    flag(page, "nsqd_pair_listing", "1 while the peer is sent a list of everything.", pair.listing);
+    flag(page, "nsqd_pair_importing", "1 while an adoption is under way.", pair.adoption.as_ref().is_some_and(|adoption| !adoption.done));
+    page.one("nsqd_pair_unmirrored_messages", "gauge", "Messages that only this node has.", pair.unmirrored_messages);
+    page.one("nsqd_pair_unmirrored_bytes", "gauge", "Bytes of them.", pair.unmirrored_bytes);
+    page.one("nsqd_pair_lag_messages", "gauge", "Messages the peer has not acknowledged.", pair.lag_messages);
+    page.one("nsqd_pair_lag_bytes", "gauge", "Bytes of journal the peer has not acknowledged.", pair.lag_bytes);
+    page.head("nsqd_pair_lag_seconds", "gauge", "How long ago the peer had everything.");
+    page.line("nsqd_pair_lag_seconds", &[], pair.lag_seconds);
+    page.one("nsqd_pair_sent_bytes_total", "counter", "Bytes of journal sent to the peer.", pair.bytes_sent);
+    page.one("nsqd_pair_received_bytes_total", "counter", "Bytes of journal the peer sent.", pair.bytes_received);
+    page.one("nsqd_pair_adoptions_total", "counter", "Adoptions of the peer's messages.", pair.adoptions);
+    page.one("nsqd_pair_adopted_messages_total", "counter", "Messages taken over by adoptions.", pair.imported);
+    page.one("nsqd_pair_duplicates_expected_total", "counter", "Deliveries that adoptions may have repeated.", pair.duplicates_expected);
+    page.one("nsqd_pair_handovers_total", "counter", "Times that messages were let go because the peer owns them.", pair.released);
+    page.one("nsqd_pair_listings_total", "counter", "Lists of everything sent to the peer.", pair.listings);
+    page.one("nsqd_pair_losses_total", "counter", "Times that the peer was given up for lost.", pair.losses);
 }
 
 fn names(page: &mut Page, topics: &[TopicStats]) {

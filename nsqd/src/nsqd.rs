@@ -15,6 +15,7 @@ use crate::announce::{Announcer, Change};
 use crate::auth::AuthServers;
 use crate::client::Client;
 use crate::clock::Clock;
+use crate::drain::Drain;
 use crate::live_topic::{Kept, LiveTopic};
 use crate::options::{Durability, Options};
 use crate::pager::{Housekeeping, Pager};
@@ -31,6 +32,7 @@ pub struct Nsqd {
     pub timers: Timers,
     pub(crate) pager: Pager,
     pub pair: Pair,
+    pub(crate) drain: Drain,
     topics: RwLock<HashMap<String, Arc<LiveTopic>>>,
     next_topic_number: AtomicU32,
     pub(crate) next_sequence: AtomicU64,
@@ -61,6 +63,8 @@ pub struct Recovered {
     pub next_topic_number: u32,
     pub next_sequence: u64,
     pub(crate) pair: pair::Recovered,
+    /// Draining since then, nanoseconds since 1970; 0: not.
+    pub(crate) draining: i64,
 }
 
 impl Nsqd {
@@ -96,7 +100,8 @@ impl Nsqd {
             clients: Mutex::default(),
             unlogged: Mutex::default(),
             unlogged_some: Notify::new(),
-            pair: Pair::new(&options, recovered.pair),
+            drain: Drain::new(recovered.draining),
+            pair: Pair::new(&options, recovered.pair, clock.now()),
             exiting: AtomicBool::new(false),
             failed: OnceLock::new(),
             announcer: OnceLock::new(),
@@ -127,6 +132,13 @@ impl Nsqd {
     }
 
     pub(crate) fn announce(&self, change: Change) {
+        let created = match &change {
+            Change::TopicCreated(topic) | Change::ChannelCreated(topic, _) => Some(topic),
+            _ => None,
+        };
+        if created.is_some_and(|topic| self.drain.hides(topic)) {
+            return;
+        }
         if let Some(announcer) = self.announcer.get() {
             announcer.announce(change);
         }
@@ -356,31 +368,6 @@ impl Nsqd {
 
     pub(crate) fn page_soon(&self, topic: &Arc<LiveTopic>) {
         self.pager.wake(topic);
-    }
-
-    /// Returns once what was appended is kept at its level.
-    ///
-    /// # Errors
-    /// The journal's: it may not be kept.
-    pub async fn keep(&self, kept: Kept) -> Result<(), JournalError> {
-        match kept.level {
-            Durability::Memory => Ok(()),
-            Durability::Write => self.journal.write(kept.at).map(|_| ()),
-            Durability::Fsync => self.sync(kept.at).await,
-        }
-    }
-
-    async fn sync(&self, at: Lsn) -> Result<(), JournalError> {
-        struct Told(Notify);
-        impl nsq_journal::Waiter for Told {
-            fn wake(self: Arc<Self>) {
-                self.0.notify_one();
-            }
-        }
-        let told = Arc::new(Told(Notify::new()));
-        self.journal.sync_soon(at, told.clone());
-        told.0.notified().await;
-        self.journal.health()
     }
 }
 

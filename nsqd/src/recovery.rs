@@ -1,12 +1,14 @@
 //! From checkpoint and journal back to topics.
 
+mod pair_records;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use nsq_journal::{
-    Chunk, Disk, Journal, JournalError, JournalOptions, Lsn, Position, RealDisk, Record, Replay,
-    Spill, SpillOptions, SpillRef,
+    Chunk, Disk, Journal, JournalError, JournalOptions, Lsn, RealDisk, Record, Replay, Spill,
+    SpillOptions, SpillRef,
 };
 use nsq_protocol::MessageId;
 use nsq_queue::Topic;
@@ -17,7 +19,7 @@ use crate::host::{NsqHost, Page};
 use crate::nsqd::{Nsqd, Recovered, topic_options};
 use crate::options::{Durability, Options};
 use crate::pager::Housekeeping;
-use crate::pair::{self, Adoption, Mirror, News};
+use crate::pair::{self, Mirror};
 use crate::replay;
 
 /// Opens the data path: reads what is there and begins a new run.
@@ -83,6 +85,7 @@ struct Restorer<'a> {
     next_topic_number: u32,
     next_sequence: u64,
     pair: pair::Recovered,
+    draining: i64,
     /// Records before this are in the mirror's image.
     pair_from: Lsn,
     /// When the node starts.
@@ -107,6 +110,7 @@ impl<'a> Restorer<'a> {
             next_topic_number: 1,
             next_sequence: 0,
             pair: pair::Recovered::default(),
+            draining: 0,
             pair_from: 0,
             now,
             seen: now,
@@ -158,6 +162,7 @@ impl<'a> Restorer<'a> {
             next_topic_number: self.next_topic_number,
             next_sequence: self.next_sequence.max(micros),
             pair: self.pair,
+            draining: self.draining,
         }
     }
 
@@ -204,95 +209,6 @@ impl<'a> Restorer<'a> {
         } else {
             topic.queue.pause(paused, effects);
             topic.queue.hold(false, effects);
-        }
-    }
-
-    /// The peer's records that the own journal has.
-    fn mirror(&mut self, lsn: Lsn, record: &Record<'_>, chunk: &Arc<Chunk>) {
-        let Record::Mirror {
-            run, to, slice, at, ..
-        } = *record
-        else {
-            return;
-        };
-        let Some(mirror) = &mut self.pair.mirror else {
-            return;
-        };
-        if lsn < self.pair_from {
-            return mirror.refill(slice, at, chunk);
-        }
-        let options = self.options;
-        let topic_options = |name: &str| pair::topic_options(options, name);
-        let mut news = News::default();
-        mirror.apply(
-            Position { run, lsn: to },
-            slice,
-            at,
-            chunk,
-            &topic_options,
-            &mut news,
-        );
-        // R15, once more: what was learned may not have been journalled since. Ids are never used twice.
-        for heard in news.finished {
-            let own = self.topics.values_mut();
-            let own = own.map(|own| &mut own.queue);
-            if let Some(queue) = own.into_iter().find(|queue| queue.name == heard.topic) {
-                for (first_id, count) in heard.ranges {
-                    queue.finish_known(&heard.channel, first_id, count, &mut Default::default());
-                }
-            }
-        }
-    }
-
-    /// What changes the mirror or the adoption as a whole.
-    fn pair(&mut self, lsn: Lsn, end: Lsn, record: &Record<'_>) {
-        if lsn < self.pair_from {
-            return;
-        }
-        let level = self.options.durability;
-        match *record {
-            Record::MirrorFrom {
-                incarnation,
-                position,
-                whole,
-                node,
-            } => self
-                .pair
-                .mirror_from(incarnation, node, (position, whole), level),
-            Record::MirrorCut { position } => {
-                if let Some(mirror) = &mut self.pair.mirror {
-                    mirror.cut(position, &mut News::default());
-                }
-            }
-            Record::Adopt {
-                incarnation,
-                from,
-                through,
-            } => {
-                self.pair.adoption = Some(Adoption {
-                    incarnation,
-                    from,
-                    through,
-                    began: end,
-                    done: None,
-                });
-            }
-            Record::Adopted { position, .. } => {
-                if let Some(adoption) = &mut self.pair.adoption {
-                    adoption.done = Some(position);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Messages that the peer owns now. In images from after this they are gone already, and nothing else is below.
-    fn release(&mut self, through: Lsn) {
-        self.pair.released = self.pair.released.max(through);
-        for topic in self.topics.values_mut() {
-            topic
-                .queue
-                .release_through(through, &mut Default::default());
         }
     }
 
@@ -357,7 +273,13 @@ impl Replay for Restorer<'_> {
         }
         let extras = match rest {
             [] => Extras::default(), // older checkpoints have none
-            rest => postcard::from_bytes(rest).map_err(failed)?,
+            rest => {
+                let (extras, rest) = postcard::take_from_bytes(rest).map_err(failed)?;
+                if !rest.is_empty() {
+                    self.draining = postcard::from_bytes(rest).map_err(failed)?;
+                }
+                extras
+            }
         };
         for (topic, channel, json) in extras.settings {
             if let Some(topic) = self.topics.get_mut(&topic) {
@@ -384,6 +306,7 @@ impl Replay for Restorer<'_> {
             }
             Record::Mirror { .. } => self.mirror(lsn, &record, chunk),
             Record::Release { through } => self.release(through.lsn),
+            Record::Drain { since } => self.draining = since,
             Record::Requeue {
                 topic,
                 channel,

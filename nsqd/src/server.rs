@@ -24,7 +24,9 @@ use crate::nsqd::Nsqd;
 use crate::options::{Options, TlsMinVersion, TlsRequired};
 use crate::pager::Pager;
 use crate::timers::Timers;
-use crate::{checkpoint, connection, journal_log, pair, recovery, settings, statsd, wake_up};
+use crate::{
+    checkpoint, connection, drain, journal_log, pair, recovery, settings, statsd, wake_up,
+};
 
 /// They hang up by themselves at a stop; this is for one that cannot be polled.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -103,21 +105,7 @@ impl Server {
         );
         let links = Arc::new(links);
         nsqd.set_announcer(links.clone());
-        let mut tasks = JoinSet::new();
-        if !nsqd.options.statsd_address.is_empty() {
-            let port = match nsqd.options.broadcast_http_port {
-                0 => ports.http.unwrap_or(0),
-                told => told,
-            };
-            tasks.spawn(statsd::run(Arc::clone(&nsqd), port));
-        }
-        tasks.spawn(journal_log::sync(Arc::clone(&nsqd)));
-        tasks.spawn(settings::expire(Arc::clone(&nsqd)));
-        tasks.spawn(Timers::run(Arc::clone(&nsqd)));
-        tasks.spawn(journal_log::run(Arc::clone(&nsqd)));
-        tasks.spawn(pair::run_watch(Arc::clone(&nsqd)));
-        tasks.spawn(pair::run_adoption(Arc::clone(&nsqd)));
-        tasks.spawn(wake_up::run(Arc::clone(&nsqd.journal)));
+        let tasks = background(&nsqd, ports);
         let paged = Arc::clone(&nsqd);
         let pager = std::thread::Builder::new()
             .name("pager".to_owned())
@@ -219,6 +207,27 @@ impl Server {
     }
 }
 
+/// What goes on beside the connections.
+fn background(nsqd: &Arc<Nsqd>, ports: Ports) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    if !nsqd.options.statsd_address.is_empty() {
+        let port = match nsqd.options.broadcast_http_port {
+            0 => ports.http.unwrap_or(0),
+            told => told,
+        };
+        tasks.spawn(statsd::run(Arc::clone(nsqd), port));
+    }
+    tasks.spawn(journal_log::sync(Arc::clone(nsqd)));
+    tasks.spawn(settings::expire(Arc::clone(nsqd)));
+    tasks.spawn(Timers::run(Arc::clone(nsqd)));
+    tasks.spawn(journal_log::run(Arc::clone(nsqd)));
+    tasks.spawn(pair::run_watch(Arc::clone(nsqd)));
+    tasks.spawn(drain::run(Arc::clone(nsqd)));
+    tasks.spawn(pair::run_adoption(Arc::clone(nsqd)));
+    tasks.spawn(wake_up::run(Arc::clone(&nsqd.journal)));
+    tasks
+}
+
 async fn bind_unless_empty(address: &str) -> Result<Option<Listener>, BindError> {
     match address {
         "" => Ok(None),
@@ -280,7 +289,12 @@ fn lookup_config(options: &Options, ports: Ports) -> LookupConfig {
 /// The node owns its announcer, so the announcer must not own the node.
 fn state_source(nsqd: Weak<Nsqd>) -> StateSource {
     Arc::new(move || {
-        let topics = nsqd.upgrade().map(|nsqd| nsqd.topics());
+        let told = |nsqd: Arc<Nsqd>| {
+            let mut topics = nsqd.topics();
+            topics.retain(|topic| !nsqd.drain.hides(&topic.name));
+            topics
+        };
+        let topics = nsqd.upgrade().map(told);
         let names = |topic: &Arc<crate::LiveTopic>| {
             let channels = topic.read(|queue| {
                 let names = queue.channels().map(|channel| channel.name.clone());

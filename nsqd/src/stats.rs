@@ -80,6 +80,8 @@ pub(crate) fn gather(nsqd: &Arc<Nsqd>, wanted: &Wanted<'_>) -> Stats {
         topics: None,
         memory: wanted.memory.then(memory),
         producers: None,
+        draining: nsqd.drain.is_on(),
+        pair: nsqd.pair.is_configured().then(|| nsqd.pair.status(nsqd)),
     };
     if wanted
         .topic

@@ -1,12 +1,12 @@
 //! `cargo xtask chaos ROW`: real servers under real faults.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use anyhow::Result;
 
 use crate::bench::{judge, nsqd};
 use crate::go_nsq;
+use crate::packages;
 use crate::workspace::{cargo, run, target};
 
 /// Asks for the Go nsqd as control.
@@ -27,7 +27,10 @@ pub fn chaos(arguments: &[String]) -> Result<()> {
         );
         return judge("nsq-chaos", &["--help".to_owned()]);
     }
-    set_up();
+    // Rows say what they still lack, the others run.
+    if let Err(error) = packages::install(PACKAGES) {
+        eprintln!("chaos: {error:#}");
+    }
     let mut all = vec![format!("--nsqd={}", nsqd()?.display())];
     if ["all", "clock"].iter().any(|row| arguments[0] == *row) {
         all.push(format!("--dynamic-nsqd={}", dynamic_nsqd()?.display()));
@@ -49,37 +52,6 @@ pub fn chaos(arguments: &[String]) -> Result<()> {
 fn dynamic_nsqd() -> Result<PathBuf> {
     run(cargo().args(["build", "--quiet", "--package", "nsqd"]))?;
     Ok(target().join("debug/nsqd"))
-}
-
-/// Installs what is missing where that is possible; rows say what they still lack.
-fn set_up() {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = |program: &str| {
-        std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
-    };
-    let missing: Vec<&str> = PACKAGES
-        .iter()
-        .filter(|(program, _)| !found(program))
-        .map(|(_, package)| *package)
-        .collect();
-    if missing.is_empty() || !Path::new("/etc/debian_version").exists() {
-        return;
-    }
-    eprintln!("chaos: installing {}", missing.join(", "));
-    for words in [
-        vec!["update", "-qq"],
-        [
-            vec!["install", "-y", "-qq", "--no-install-recommends"],
-            missing,
-        ]
-        .concat(),
-    ] {
-        let mut command = Command::new("apt-get");
-        command.args(words).env("DEBIAN_FRONTEND", "noninteractive");
-        if let Err(error) = run(command.stdout(std::process::Stdio::null())) {
-            return eprintln!("chaos: {error:#}");
-        }
-    }
 }
 
 /// The slice that `cargo xtask test` runs.

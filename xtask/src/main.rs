@@ -11,6 +11,7 @@ mod go_nsq;
 mod image;
 mod kube;
 mod mutate;
+mod packages;
 mod peers;
 mod programs;
 mod steps;

@@ -3,10 +3,11 @@
 
 mod list;
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -25,7 +26,7 @@ pub struct Mutation {
     checks: &'static [Check],
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Check {
     /// Arguments of `cargo test`.
     Tests(&'static [&'static str]),
@@ -33,10 +34,20 @@ pub enum Check {
     Chaos(&'static [&'static str]),
 }
 
-/// Longer than any check takes; one that hangs has noticed.
-const PATIENCE: &str = "90";
+/// A check that takes so many times as long as on the code as it is hangs, and has noticed.
+const PATIENCE: u32 = 10;
 /// How `timeout` ends then.
 const HUNG: i32 = 124;
+
+impl Check {
+    /// As one would type it.
+    fn name(self) -> String {
+        match self {
+            Check::Tests(words) => format!("cargo test {}", words.join(" ")),
+            Check::Chaos(words) => format!("cargo xtask chaos {}", words[0]),
+        }
+    }
+}
 
 enum Outcome {
     Noticed(String, Duration),
@@ -55,11 +66,12 @@ pub fn run(arguments: &[String]) -> Result<()> {
             names.join("; ")
         );
     }
-    let copy = Copy::make()?;
+    let mut copy = Copy::make()?;
     // Whether the old texts are there is known before anything is built.
     for one in &chosen {
         copy.mutated(one)?;
     }
+    copy.try_unchanged(&chosen)?;
     let mut survived = 0;
     println!("{:40} {:>7}  noticed by", "mutation", "s");
     for (number, one) in chosen.iter().enumerate() {
@@ -87,6 +99,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
 struct Copy {
     source: PathBuf,
     target: PathBuf,
+    /// How long each check takes on the code as it is.
+    usual: HashMap<Check, Duration>,
 }
 
 impl Copy {
@@ -95,6 +109,7 @@ impl Copy {
         let copy = Self {
             source: target().join("mutate/source"),
             target: target().join("mutate/target"),
+            usual: HashMap::new(),
         };
         let listed = output(Command::new("git").current_dir(root()).args(["ls-files"]))?;
         for file in listed.lines() {
@@ -127,6 +142,22 @@ impl Copy {
         Ok((text, mutated))
     }
 
+    /// A check that fails without any mutation would notice everything.
+    fn try_unchanged(&mut self, chosen: &[&Mutation]) -> Result<()> {
+        for check in chosen.iter().flat_map(|one| one.checks) {
+            if self.usual.contains_key(check) {
+                continue;
+            }
+            progress(&format!("as it is: {}", check.name()));
+            let (took, status) = self.run(*check, Duration::from_secs(3600))?;
+            if !status.success() {
+                bail!("fails without any mutation: {}", check.name());
+            }
+            self.usual.insert(*check, took);
+        }
+        Ok(())
+    }
+
     fn try_out(&self, one: &Mutation) -> Result<Outcome> {
         let (text, mutated) = self.mutated(one)?;
         let path = self.source.join(one.file);
@@ -137,53 +168,50 @@ impl Copy {
     }
 
     fn check(&self, one: &Mutation) -> Result<Outcome> {
-        let mut took = Duration::ZERO;
+        let mut all = Duration::ZERO;
         for check in one.checks {
-            let (build, run, name) = self.commands(*check);
-            for mut command in build {
-                let built = command.output()?;
-                if !built.status.success() {
-                    let told = String::from_utf8_lossy(&built.stderr);
-                    bail!("does not compile: {told:.2000}");
-                }
-            }
-            let began = Instant::now();
-            let mut run = run;
-            let status = run.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
-            took += began.elapsed();
+            let usual = self.usual.get(check).copied().unwrap_or_default();
+            let patience = usual.max(Duration::from_secs(1)) * PATIENCE;
+            let (took, status) = self.run(*check, patience)?;
+            all += took;
             if !status.success() {
-                let hung = if status.code() == Some(HUNG) {
+                let how = if status.code() == Some(HUNG) {
                     ", by hanging"
                 } else {
                     ""
                 };
-                return Ok(Outcome::Noticed(format!("{name}{hung}"), took));
+                return Ok(Outcome::Noticed(format!("{}{how}", check.name()), all));
             }
         }
-        Ok(Outcome::Survived(took))
+        Ok(Outcome::Survived(all))
     }
 
-    /// What builds a check, what runs it, and its name.
-    fn commands(&self, check: Check) -> (Vec<Command>, Command, String) {
+    /// Builds a check and runs it; how long that took without building.
+    fn run(&self, check: Check, patience: Duration) -> Result<(Duration, ExitStatus)> {
+        let patience = patience.as_secs().to_string();
+        let (mut build, mut run) = (self.command("cargo"), self.command("timeout"));
+        run.arg(patience);
         match check {
             Check::Tests(words) => {
-                let mut build = self.command("cargo");
                 build.args(["test", "--quiet", "--no-run"]).args(words);
-                let mut run = self.command("timeout");
-                run.args([PATIENCE, "cargo", "test", "--quiet"]).args(words);
-                (vec![build], run, format!("cargo test {}", words.join(" ")))
+                run.args(["cargo", "test", "--quiet"]).args(words);
             }
             Check::Chaos(words) => {
-                let mut build = self.command("cargo");
                 build.args(["build", "--quiet", "-p", "nsqd", "-p", "nsq-chaos"]);
                 let programs = self.target.join("debug");
-                let mut run = self.command("timeout");
-                run.arg(PATIENCE).arg(programs.join("nsq-chaos"));
+                run.arg(programs.join("nsq-chaos"));
                 run.arg("--nsqd").arg(programs.join("nsqd"));
                 run.args(["--strict", "--seed=1"]).args(words);
-                (vec![build], run, format!("cargo xtask chaos {}", words[0]))
             }
         }
+        let built = build.output()?;
+        if !built.status.success() {
+            let told = String::from_utf8_lossy(&built.stderr);
+            bail!("does not compile: {told:.2000}");
+        }
+        let began = Instant::now();
+        let status = run.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+        Ok((began.elapsed(), status))
     }
 
     fn command(&self, program: &str) -> Command {

@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::go_nsq::cache;
+use crate::packages;
 use crate::workspace::run;
 
 const NATS: &str = "github.com/nats-io/nats-server/v2";
 const NATS_VERSION: &str = "v2.15.2";
+
+const REDIS: &str = "redis-server";
 
 /// The NATS server, built by Go into the user's cache unless it is there.
 ///
@@ -36,24 +39,6 @@ pub fn nats() -> Result<PathBuf> {
 /// # Errors
 /// When there is none and none can be installed.
 pub fn redis() -> Result<PathBuf> {
-    let installed = || {
-        let places = ["/usr/bin/redis-server", "/usr/local/bin/redis-server"];
-        places
-            .into_iter()
-            .map(PathBuf::from)
-            .find(|place| place.is_file())
-    };
-    if let Some(program) = installed() {
-        return Ok(program);
-    }
-    eprintln!("installing redis-server from Debian's packages");
-    // The server itself, without the service that Debian would start.
-    let script = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq \
-                  --no-install-recommends redis-server >/dev/null";
-    let installing = run(Command::new("sh").args(["-c", script]));
-    match (installed(), installing) {
-        (Some(program), _) => Ok(program),
-        (None, Err(error)) => Err(error).context("install redis-server, 7 or newer, and try again"),
-        (None, Ok(())) => bail!("redis-server was installed, but not where it is looked for"),
-    }
+    packages::install(&[(REDIS, REDIS)])?;
+    packages::find(REDIS).context("redis-server was installed, but not where PATH leads")
 }

@@ -40,7 +40,7 @@ const STEPS: &[Step] = &[
         name: "unit",
         about: "cargo test, the whole workspace",
         missing: nothing,
-        run: || run_command(cargo().args(["test", "--workspace"])),
+        run: || run_command(cargo().args(["test", "--workspace", "--no-fail-fast"])),
     },
     Step {
         name: "build",

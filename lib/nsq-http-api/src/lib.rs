@@ -6,13 +6,14 @@
 //! are kept apart from empty ones only where NSQ itself does so, and unknown keys are ignored.
 //!
 //! - [`stats`]: `/stats?format=json` of nsqd.
-//! - [`Info`]: `/info` of nsqd.
+//! - [`Info`]: `/info` of nsqd; [`PairStatus`]: its `/pair`; [`DrainStatus`]: its `/drain`.
 //! - [`Lookup`], [`Node`], [`Topics`], [`Channels`]: what nsqlookupd answers.
 //! - [`AuthClient`]: what nsqd asks auth servers.
 //! - [`Client`]: asks either of them, every request bounded in time and size.
 
 mod auth;
 mod client;
+mod drain;
 mod error;
 mod go_float;
 mod nsqd;
@@ -23,10 +24,11 @@ mod tls;
 
 pub use auth::{AuthAnswer, AuthClient, AuthMethod, AuthQuestion, Authorization};
 pub use client::{Client, ClientOptions};
+pub use drain::{DrainStatus, DrainingChannel, DrainingTopic};
 pub use error::{Error, ErrorKind};
 pub use nsqd::{Info, Nsqd, StatsQuery};
 pub use nsqlookupd::{Channels, Lookup, LookupInfo, Node, Nodes, Nsqlookupd, Producer, Topics};
-pub use pair::{AdoptOrder, PairAdoption, PairMirror, PairStatus};
+pub use pair::{AdoptOrder, AdoptionStatus, MirrorStatus, PairStatus};
 pub use stats::Stats;
 pub use tls::{TlsClient, TlsOptions, TlsSetupError};
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::client::Server;
-use crate::{AdoptOrder, Error, PairStatus, Stats};
+use crate::{AdoptOrder, DrainStatus, Error, PairStatus, Stats};
 
 /// `/info` of nsqd.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +89,26 @@ impl Nsqd<'_> {
         pairs.extend(query.topic.map(|topic| ("topic", topic)));
         pairs.extend(query.channel.map(|channel| ("channel", channel)));
         self.server.get_json("/stats", &pairs).await
+    }
+
+    /// How the replication pair stands.
+    pub async fn pair(&self) -> Result<PairStatus, Error> {
+        self.server.get_json("/pair", &[]).await
+    }
+
+    /// Whether it takes messages, and what it has left.
+    pub async fn drain_status(&self) -> Result<DrainStatus, Error> {
+        self.server.get_json("/drain", &[]).await
+    }
+
+    /// No more messages are taken, what is there is still consumed. It stays so over restarts.
+    pub async fn drain(&self) -> Result<(), Error> {
+        self.server.post("/drain", &[], Bytes::new()).await
+    }
+
+    /// Messages are taken again.
+    pub async fn undrain(&self) -> Result<(), Error> {
+        self.server.post("/undrain", &[], Bytes::new()).await
     }
 
     /// Publishes one message; creates the topic. `MSG_TOO_BIG`, `MSG_EMPTY`, `INVALID_TOPIC`.
@@ -178,11 +198,6 @@ impl Nsqd<'_> {
         let body = Bytes::from(settings.to_string());
         let query = [("topic", topic), ("channel", channel)];
         self.server.post("/channel/settings", &query, body).await
-    }
-
-    /// How the node's replication pair stands.
-    pub async fn pair(&self) -> Result<PairStatus, Error> {
-        self.server.get_json("/pair", &[]).await
     }
 
     /// Has the node take over what it mirrors of its peer. `NO_MIRROR_OF_NODE`, `NODE_CAME_BACK`.

@@ -1,62 +1,82 @@
-//! `/pair` of nsqd, from the asking side: how a replication pair stands.
+//! `/pair` of nsqd: how a replication pair stands. `/stats?format=json` has the same under `pair`, where there is a peer.
 
 use serde::{Deserialize, Serialize};
 
-/// How one node of a pair stands. Positions are bytes of the respective journal; without a peer all is empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The whole answer. Positions are bytes of the respective journal.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
 #[serde(default)]
 pub struct PairStatus {
-    /// Name of the node, and of its peer; no peer is an empty name.
     pub node: String,
+    /// Empty without one.
     pub peer: String,
-    /// 16 hex digits; another one on every new volume.
+    /// 16 hexadecimal digits.
     pub incarnation: String,
-    /// Starts of nsqd on this volume.
     pub run: u64,
-    /// The peer has all of this node's messages, both links are up, nothing is being imported.
+    /// The peer has all of this node's messages, this node is connected to it both ways, and nothing is being
+    /// imported. When both nodes say so, either disk may be lost.
     pub mirrored: bool,
-    /// The peer reads this node's journal.
+    /// The peer reads this journal.
     pub origin_link: bool,
     /// This node reads the peer's.
     pub holder_link: bool,
-    /// Publishing goes on alone, or is refused.
+    /// OKs do not wait for the peer, or are refused: it has not acknowledged for too long.
     pub peer_lost: bool,
+    /// Messages, and bytes of them, that only this node has as far as it knows: lost with its disk.
     pub unmirrored_messages: u64,
     pub unmirrored_bytes: u64,
-    /// Nanoseconds since 1970; 0 if there is none.
+    /// When the oldest of them was published, nanoseconds since 1970; 0 if there is none.
     pub unmirrored_oldest: i64,
-    /// Bytes of journal that the peer has not acknowledged.
+    /// Messages the peer has not acknowledged. Differs from `unmirrored_messages` while a list is sent.
+    pub lag_messages: u64,
+    /// Bytes of journal the peer has not acknowledged.
     pub lag_bytes: u64,
+    /// How long ago the peer had everything, at most.
+    pub lag_seconds: f64,
     /// The peer is sent a list of everything.
     pub listing: bool,
-    /// The copy of the peer's journal.
-    pub mirror: Option<PairMirror>,
-    /// The last adoption of it.
-    pub adoption: Option<PairAdoption>,
-    /// Adoptions since the start, and messages imported by them.
+    pub mirror: Option<MirrorStatus>,
+    pub adoption: Option<AdoptionStatus>,
+    /// Totals since the start, as all that follow.
+    pub records_sent: u64,
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
     pub adoptions: u64,
+    /// Messages taken over by adoptions.
     pub imported: u64,
+    /// Deliveries that adoptions may have repeated: messages taken over that the peer had delivered before, on each
+    /// channel.
+    pub duplicates_expected: u64,
+    /// Hand-overs: times that messages were let go because the peer owns them.
+    pub released: u64,
+    pub listings: u64,
+    /// Times that the peer was given up for lost.
+    pub losses: u64,
 }
 
-/// What a node has of its peer's journal.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The copy of the peer's journal.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(default)]
-pub struct PairMirror {
+pub struct MirrorStatus {
+    /// Whose.
     pub node: String,
     pub incarnation: String,
+    /// How far it goes.
     pub run: u64,
     pub end: u64,
     /// Nothing unfinished of the peer's is missing.
     pub whole: bool,
 }
 
-/// What a node took over of its peer's messages.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The last adoption.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(default)]
-pub struct PairAdoption {
+pub struct AdoptionStatus {
+    /// Of which incarnation of the peer.
     pub incarnation: String,
+    /// Up to where.
     pub run: u64,
     pub through: u64,
+    /// Every message was taken over.
     pub done: bool,
 }
 

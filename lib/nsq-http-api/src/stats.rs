@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::null_as_default;
+use crate::{PairStatus, null_as_default};
 
 /// The whole answer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,12 @@ pub struct Stats {
     pub memory: Option<Memory>,
     /// Connections that have published; `null` when there are none or with `include_clients=false`.
     pub producers: Option<Vec<ClientStats>>,
+    /// How the replication pair stands; left out without a peer. Not NSQ's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pair: Option<PairStatus>,
+    /// No messages are taken; left out while they are. Not NSQ's.
+    #[serde(skip_serializing_if = "is_false")]
+    pub draining: bool,
 }
 
 /// One topic.

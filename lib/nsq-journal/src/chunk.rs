@@ -189,13 +189,25 @@ impl ChunkPool {
 
     /// A new chunk for at least `needed` bytes: of the standard size, or exactly `needed` when that is more.
     pub fn chunk(self: &Arc<Self>, base: Lsn, needed: usize) -> ChunkWriter {
-        debug_assert!(needed <= CHUNK_BYTES_MAX);
         let spare = if needed <= self.standard {
             self.spares.lock().pop()
         } else {
             None
         };
         let buffer = spare.unwrap_or_else(|| fresh(needed.max(self.standard)));
+        self.lend(base, buffer)
+    }
+
+    /// A new chunk of exactly so many bytes, for what is known not to grow.
+    pub(crate) fn exact(self: &Arc<Self>, base: Lsn, bytes: usize) -> ChunkWriter {
+        if bytes == self.standard {
+            return self.chunk(base, bytes);
+        }
+        self.lend(base, fresh(bytes))
+    }
+
+    fn lend(self: &Arc<Self>, base: Lsn, buffer: Box<[u8]>) -> ChunkWriter {
+        debug_assert!(buffer.len() <= CHUNK_BYTES_MAX);
         let capacity = buffer.len();
         self.live_bytes.fetch_add(capacity, Ordering::Relaxed);
         let data = NonNull::from(Box::leak(buffer)).cast::<u8>();

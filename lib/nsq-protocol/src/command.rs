@@ -2,40 +2,13 @@
 //! wrong byte is answered as the Go server answers it.
 
 use crate::ProtocolError;
+use crate::gate::{Gate, Limits, State};
 use crate::parts::{
     Line, channel, decimal, int32, parse_delay, require, shown, sixteen, too_few, topic,
 };
 
 /// The longest command line; NSQ's reader has this much room and hangs up beyond it.
 const MAX_LINE: usize = 16 * 1024;
-
-#[derive(Debug, Clone)]
-pub struct Limits {
-    pub max_msg_size: i64,
-    pub max_body_size: i64,
-    pub max_rdy_count: u64,
-    pub max_req_timeout_ms: u64,
-    /// Of DPUB.
-    pub max_defer_timeout_ms: u64,
-}
-
-/// Where a connection stands: before SUB, after it, after CLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    Init,
-    Subscribed,
-    Closing,
-}
-
-/// What the connection's standing allows; NSQ checks this before it looks at parameters.
-#[derive(Debug, Clone, Copy)]
-pub struct Gate {
-    pub state: State,
-    /// False once IDENTIFY switched heartbeats off.
-    pub heartbeats: bool,
-    /// Only IDENTIFY may be said until the connection speaks TLS.
-    pub tls_missing: bool,
-}
 
 /// One command. Bodies are `(offset, length)` in the buffer that was decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]

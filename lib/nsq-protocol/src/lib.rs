@@ -6,6 +6,7 @@
 mod command;
 mod error;
 mod frame;
+mod gate;
 mod identify;
 pub mod lookup;
 mod message_id;
@@ -13,12 +14,13 @@ mod names;
 mod pair;
 mod parts;
 
-pub use command::{Command, Decoder, Gate, Limits, State, Step};
+pub use command::{Command, Decoder, Step};
 pub use error::ProtocolError;
 pub use frame::{
     FRAME_ERROR, FRAME_MESSAGE, FRAME_RESPONSE, HEARTBEAT, MESSAGE_HEADER, push_error,
     push_message, push_response,
 };
+pub use gate::{Gate, Limits, State};
 pub use identify::{IdentifyLimits, IdentifyRequest, Negotiated, Topology};
 pub use message_id::{MessageId, NODE_BITS, SEQUENCE_BITS};
 pub use names::{is_ephemeral, is_valid_name};

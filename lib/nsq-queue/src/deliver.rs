@@ -1,6 +1,6 @@
 use crate::Host;
 use crate::channel::{Channel, Waiting};
-use crate::consumer::{Consumer, ConsumerId, Consumers, Locality};
+use crate::consumer::{Consumer, ConsumerId};
 use crate::lane::LaneKind;
 use crate::settings::Fate;
 use crate::topic::{Effects, Topic};
@@ -37,7 +37,7 @@ impl<H: Host> Topic<H> {
         let Some(channel) = self.channels[index].as_ref() else {
             return 0;
         };
-        if channel.paused || self.held_back {
+        if channel.paused || self.stands_still() {
             return 0;
         }
         let limit = self.distributed.min(self.visible[0].below);
@@ -63,7 +63,7 @@ impl<H: Host> Topic<H> {
             let waits = channel.cursor < self.distributed
                 || !channel.requeued.is_empty()
                 || !channel.stray.is_empty();
-            waits && !channel.paused && !self.held_back
+            waits && !channel.paused && !self.stands_still()
         })
     }
 
@@ -76,7 +76,7 @@ impl<H: Host> Topic<H> {
     fn not_kept(&self, index: usize) -> Option<u64> {
         let channel = self.channels[index]
             .as_ref()
-            .filter(|channel| !channel.paused && !self.held_back)?;
+            .filter(|channel| !channel.paused && !self.stands_still())?;
         let fresh = (channel.cursor < self.distributed).then_some(channel.cursor);
         let requeued = channel.requeued.front().map(|item| item.pos);
         let stray = channel.stray.first_key_value().map(|(&pos, _)| pos);
@@ -266,55 +266,6 @@ impl<H: Host> Topic<H> {
         }
     }
 
-    /// Parks a consumer: the next message wakes the one that waits longest.
-    fn park(&mut self, index: usize, id: ConsumerId) {
-        let Some(channel) = self.channels[index].as_mut() else {
-            return;
-        };
-        if let Some(consumer) = self.consumers.get_mut(id)
-            && !consumer.parked
-        {
-            consumer.parked = true;
-            channel.parked.push_back(id);
-        }
-        if !channel.listed {
-            channel.listed = true;
-            self.waiting.push(index);
-        }
-    }
-
-    /// Wakes one parked consumer of each channel that has any.
-    pub(crate) fn wake_parked(&mut self, effects: &mut Effects<H>) {
-        let mut waiting = std::mem::take(&mut self.waiting);
-        waiting.retain(|&index| {
-            self.wake_one(index, effects);
-            let channel = self.channels[index].as_mut();
-            channel.is_some_and(|channel| {
-                channel.listed = !channel.parked.is_empty();
-                channel.listed
-            })
-        });
-        waiting.append(&mut self.waiting);
-        self.waiting = waiting;
-    }
-
-    pub(crate) fn wake_one(&mut self, index: usize, effects: &mut Effects<H>) {
-        let Some(channel) = self.channels[index].as_mut() else {
-            return;
-        };
-        if channel.paused {
-            return;
-        }
-        while let Some(id) = channel.next_parked(&self.consumers) {
-            if let Some(consumer) = self.consumers.get_mut(id)
-                && std::mem::take(&mut consumer.parked)
-            {
-                effects.wake.push(consumer.spec.waker.clone());
-                return;
-            }
-        }
-    }
-
     /// Changes a consumer and keeps its channel's count of ready ones right.
     pub(crate) fn change_consumer(
         &mut self,
@@ -360,20 +311,6 @@ impl Channel {
             Source::Requeued => drop(self.requeued.pop_front()),
             Source::Stray => drop(self.stray.remove(&pos)),
         }
-    }
-
-    /// Who has waited longest, of the nearest.
-    fn next_parked<H: Host>(&mut self, consumers: &Consumers<H>) -> Option<ConsumerId> {
-        if !self.has_near {
-            return self.parked.pop_front();
-        }
-        let nearness = |id: &ConsumerId| {
-            let consumer = consumers.get(*id);
-            consumer.map_or(Locality::Anywhere, |consumer| consumer.spec.locality)
-        };
-        let parked = self.parked.iter().enumerate();
-        let nearest = parked.min_by_key(|(_, id)| nearness(id))?.0;
-        self.parked.remove(nearest)
     }
 
     /// The consumer holds the message from now on.

@@ -107,7 +107,7 @@ impl<H: Host> Topic<H> {
     }
 
     /// Whether anybody waits for the message at `pos`.
-    fn waits_at(&self, pos: u64) -> bool {
+    pub(crate) fn waits_at(&self, pos: u64) -> bool {
         let fifo = LaneKind::of(pos) == LaneKind::Fifo;
         let held = (fifo && pos >= self.distributed) || self.held.iter().any(|held| held.1 == pos);
         held || self.channels.iter().flatten().any(|channel| {

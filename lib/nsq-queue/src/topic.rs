@@ -48,6 +48,8 @@ pub struct Topic<H: Host> {
     pub(crate) restoring: bool,
     /// Nothing is delivered: somebody else may own these messages.
     pub(crate) held_back: bool,
+    /// Somebody takes its messages elsewhere: they are neither delivered nor handed to channels.
+    pub(crate) moving: bool,
     /// Messages that were imported though they are here: their bases moved up.
     pub(crate) rebased: crate::bases::Rebased,
     pub(crate) settings: Box<Settings>,
@@ -208,6 +210,7 @@ impl<H: Host> Topic<H> {
             lost_count: 0,
             restoring: false,
             held_back: false,
+            moving: false,
             rebased: Default::default(),
             settings: Box::default(),
             rules: Rules::default(),
@@ -259,7 +262,7 @@ impl<H: Host> Topic<H> {
     }
 
     pub(crate) fn distributes(&self) -> bool {
-        !self.paused && !self.hold && !self.by_name.is_empty()
+        !self.paused && !self.hold && !self.moving && !self.by_name.is_empty()
     }
 
     /// Hands what the topic holds to its channels, if it may.

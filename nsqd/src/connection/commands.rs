@@ -183,6 +183,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.fail(error);
             return false;
         }
+        if self.nsqd.drain.is_on() {
+            self.hand_over(input);
+            let text = format!("{verb} failed {}", crate::drain::DRAINING);
+            self.fail(ProtocolError::fatal(publish_code(verb), text));
+            return false;
+        }
         self.gather(topic, verb, input)
     }
 

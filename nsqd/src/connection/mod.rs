@@ -25,8 +25,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
 use crate::client::{Client, Waits};
+use crate::keep::NotKept;
 use crate::nsqd::Nsqd;
-use crate::pair::NotKept;
 use arrival::Arrival;
 use auth::Auth;
 use buffers::{Inbox, SCRATCH};

@@ -10,10 +10,11 @@ use nsq_journal::Lsn;
 use nsq_protocol::{ProtocolError, push_error, push_response};
 use tokio::io::AsyncWrite;
 
+use crate::keep::NotKept;
 use crate::live_topic::Kept;
 use crate::nsqd::Nsqd;
 use crate::options::Durability;
-use crate::pair::{NotKept, PeerLost};
+use crate::pair::PeerLost;
 
 /// `OK` as a response frame.
 const OK: &[u8; 10] = b"\0\0\0\x06\0\0\0\0OK";

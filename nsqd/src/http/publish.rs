@@ -6,7 +6,8 @@ use axum::http::Uri;
 use nsq_daemon::http::{Answer, ApiError, Params};
 use nsq_protocol::is_valid_name;
 
-use crate::pair::{NotKept, PeerLost};
+use crate::keep::NotKept;
+use crate::pair::PeerLost;
 
 use super::{Result, Shared, State, not_kept};
 use crate::live_topic::PublishError;
@@ -54,6 +55,9 @@ impl Shared {
         self.nsqd.pager.room().await;
         if self.nsqd.is_exiting() {
             return Err(ApiError::new(503, "EXITING"));
+        }
+        if self.nsqd.drain.is_on() {
+            return Err(ApiError::new(503, "DRAINING"));
         }
         if self.nsqd.pair.is_awaited() && self.nsqd.pair.refuses() {
             return Err(ApiError::new(503, PEER_LOST));

@@ -33,6 +33,7 @@ pub(super) async fn readyz(From(shared): State) -> Response {
     let why = match nsqd.health() {
         Err(error) => Some(error.to_string()),
         Ok(()) if nsqd.is_exiting() => Some("stopping".to_owned()),
+        Ok(()) if nsqd.drain.is_on() => Some("draining".to_owned()),
         Ok(()) if nsqd.journal.stats().disk_full => Some("the disk is full".to_owned()),
         Ok(()) => None,
     };

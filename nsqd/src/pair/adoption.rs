@@ -248,6 +248,9 @@ fn import(
             return Ok(false);
         }
         write_import(nsqd, queue, message, &takers, committed, effects)?;
+        let delivered = takers.waiting.iter().filter(|taker| taker.1.attempts > 0);
+        let counter = &nsqd.pair.counters.duplicates_expected;
+        counter.fetch_add(delivered.count() as u64, Ordering::Relaxed);
         Ok(true)
     })?;
     if imported && own.read(|queue| queue.is_crowded()) {

@@ -72,8 +72,10 @@ impl Pair {
         shared.adopted = adoption.map(|adoption| adopted(&runs, holder, adoption));
         self.consider(nsqd, &mut shared);
         let acked = shared.copy.acked;
-        drop(shared);
         let (tail, now) = (nsqd.journal.tail(), nsqd.clock.now());
+        shared.lag.up(tail);
+        shared.lag.acknowledged(acked);
+        drop(shared);
         self.change_gate(|gate| gate.welcomed(acked, tail, now));
         Some(start)
     }
@@ -104,6 +106,7 @@ impl Pair {
         }
         shared.copy.acknowledged(&runs, position);
         let acked = shared.copy.acked;
+        shared.lag.acknowledged(acked);
         drop(shared);
         self.finishes.lock().acknowledged(acked, peer_end);
         let (tail, now) = (nsqd.journal.tail(), nsqd.clock.now());
@@ -119,6 +122,7 @@ impl Pair {
         }
         shared.origin_up = false;
         shared.listing = false;
+        shared.lag.down(nsqd.clock.now());
         if shared.adopted.take().is_some() && shared.held_back.is_some() {
             Self::let_go_on(nsqd, &mut shared, None);
         }

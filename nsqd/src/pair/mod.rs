@@ -8,7 +8,7 @@ mod finishes;
 mod gate;
 mod handover;
 mod holder;
-mod keep;
+mod lag;
 mod link;
 mod listing;
 mod mirror;
@@ -32,6 +32,7 @@ use crate::nsqd::Nsqd;
 use crate::options::{Durability, MirrorAck, Options};
 use finishes::Finishes;
 use gate::{Gate, Passage};
+use lag::Lag;
 use origin::{Adopted, Copy};
 use runs::Runs;
 
@@ -39,7 +40,6 @@ pub use adoption::run as run_adoption;
 pub(crate) use adoption::{AdoptError, Order};
 pub use handover::run as run_watch;
 pub(crate) use holder::Adoption;
-pub(crate) use keep::NotKept;
 pub(crate) use link::serve;
 pub(crate) use mirror::{Mirror, News};
 pub(crate) use state::PairImage;
@@ -92,6 +92,7 @@ pub(crate) struct Shared {
     /// The own journal cannot be read before this.
     pub(crate) unreadable: Lsn,
     pub(crate) listing: bool,
+    pub(crate) lag: Lag,
     /// The latest run of the mirrored incarnation that said HELLO.
     pub(crate) heard_run: Option<u64>,
 }
@@ -110,6 +111,7 @@ pub(crate) struct Counters {
     pub(crate) bytes_received: AtomicU64,
     pub(crate) adoptions: AtomicU64,
     pub(crate) imported: AtomicU64,
+    pub(crate) duplicates_expected: AtomicU64,
     pub(crate) released: AtomicU64,
     pub(crate) listings: AtomicU64,
     pub(crate) losses: AtomicU64,
@@ -144,7 +146,7 @@ impl std::fmt::Display for PeerLost {
 }
 
 impl Pair {
-    pub(crate) fn new(options: &Options, recovered: Recovered) -> Self {
+    pub(crate) fn new(options: &Options, recovered: Recovered, now: i64) -> Self {
         let patience = options.peer_loss_timeout.as_nanos() as i64;
         let kept = recovered.mirror.as_ref().map(|mirror| mirror.end);
         Self {
@@ -166,6 +168,7 @@ impl Pair {
                 kept,
                 unreadable: 0,
                 listing: false,
+                lag: Lag::new(now),
                 heard_run: None,
             }),
             gate: Mutex::new(Waiting {

@@ -3,70 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use nsq_http_api::{AdoptionStatus, MirrorStatus, PairStatus};
 use nsq_queue::Unmirrored;
-use serde::Serialize;
 
 use super::Pair;
 use crate::nsqd::Nsqd;
 
-/// The answer of `/pair`. Positions are bytes of the respective journal.
-#[derive(Debug, Clone, Default, Serialize, PartialEq, Eq)]
-pub(crate) struct Status {
-    pub node: String,
-    pub peer: String,
-    pub incarnation: String,
-    pub run: u64,
-    /// The peer has all of this node's messages, this node is connected to it both ways, and nothing is being
-    /// imported. When both nodes say so, either disk may be lost.
-    pub mirrored: bool,
-    /// The peer reads this journal.
-    pub origin_link: bool,
-    /// This node reads the peer's.
-    pub holder_link: bool,
-    /// OKs do not wait for the peer, or are refused: it has not acknowledged for too long.
-    pub peer_lost: bool,
-    pub unmirrored_messages: u64,
-    pub unmirrored_bytes: u64,
-    /// Nanoseconds since 1970; 0 if there is none.
-    pub unmirrored_oldest: i64,
-    /// Bytes of journal the peer has not acknowledged.
-    pub lag_bytes: u64,
-    /// The peer is sent a list of everything.
-    pub listing: bool,
-    pub mirror: Option<MirrorStatus>,
-    pub adoption: Option<AdoptionStatus>,
-    pub records_sent: u64,
-    pub bytes_sent: u64,
-    pub bytes_received: u64,
-    pub adoptions: u64,
-    pub imported: u64,
-    pub released: u64,
-    pub listings: u64,
-    pub losses: u64,
-}
-
-#[derive(Debug, Clone, Default, Serialize, PartialEq, Eq)]
-pub(crate) struct MirrorStatus {
-    pub node: String,
-    pub incarnation: String,
-    pub run: u64,
-    pub end: u64,
-    /// Nothing unfinished of the peer's is missing.
-    pub whole: bool,
-}
-
-#[derive(Debug, Clone, Default, Serialize, PartialEq, Eq)]
-pub(crate) struct AdoptionStatus {
-    pub incarnation: String,
-    pub run: u64,
-    pub through: u64,
-    pub done: bool,
-}
-
 impl Pair {
     /// How things stand.
-    pub(crate) fn status(&self, nsqd: &Arc<Nsqd>) -> Status {
-        let (up, copy, listing, mirror, adoption, importing) = {
+    pub(crate) fn status(&self, nsqd: &Arc<Nsqd>) -> PairStatus {
+        let (tail, now) = (nsqd.journal.tail(), nsqd.clock.now());
+        let (up, copy, lag, listing, mirror, adoption, importing) = {
             let shared = self.shared.lock();
             let mirror = shared.mirror.as_ref().map(|mirror| MirrorStatus {
                 node: mirror.node.clone(),
@@ -84,6 +31,7 @@ impl Pair {
             (
                 (shared.origin_up, shared.holder_up),
                 shared.copy,
+                shared.lag.behind(shared.copy.acked, tail, now),
                 shared.listing,
                 mirror,
                 adoption,
@@ -95,7 +43,7 @@ impl Pair {
         let whole = mirror.as_ref().is_none_or(|mirror| mirror.whole);
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let counters = &self.counters;
-        Status {
+        PairStatus {
             node: self.node.clone(),
             peer: self.peer.clone(),
             incarnation: format!("{:016x}", nsqd.journal.incarnation()),
@@ -111,7 +59,12 @@ impl Pair {
             unmirrored_messages: unmirrored.messages,
             unmirrored_bytes: unmirrored.bytes,
             unmirrored_oldest: unmirrored.oldest,
-            lag_bytes: nsqd.journal.tail().saturating_sub(copy.acked),
+            lag_messages: match copy.whole {
+                true => unmirrored.messages,
+                false => self::unmirrored(nsqd, copy.acked).messages,
+            },
+            lag_bytes: lag.0,
+            lag_seconds: lag.1 as f64 / 1e9,
             listing,
             mirror,
             adoption,
@@ -120,6 +73,7 @@ impl Pair {
             bytes_received: count(&counters.bytes_received),
             adoptions: count(&counters.adoptions),
             imported: count(&counters.imported),
+            duplicates_expected: count(&counters.duplicates_expected),
             released: count(&counters.released),
             listings: count(&counters.listings),
             losses: count(&counters.losses),

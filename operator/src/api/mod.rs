@@ -10,6 +10,7 @@ mod crd;
 mod options;
 mod replication;
 mod scalar;
+mod settings;
 mod topic;
 
 pub use cluster::{
@@ -23,6 +24,7 @@ pub use replication::{
     MirrorAck, NodeLossPolicy, OnPeerLoss, PairNodeStatus, PairStatus, ReplicationSpec,
 };
 pub use scalar::Scalar;
+pub use settings::{ChannelSettings, Overflow, TopicSettings};
 pub use topic::{ChannelSpec, DeletionPolicy, NsqTopic, NsqTopicSpec, NsqTopicStatus};
 
 /// API group of both resources.

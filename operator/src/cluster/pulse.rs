@@ -12,7 +12,7 @@ pub const SUSPECT_AFTER: u32 = 2;
 const LAG: SignedDuration = SignedDuration::from_secs(5);
 
 /// One node, as the probes know it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Pulse {
     /// Name of its pod, which is the node's name in its pair.
@@ -151,7 +151,7 @@ mod tests {
         let mut pair = PairStatus {
             origin_link: true,
             holder_link: true,
-            mirror: Some(nsq_http_api::PairMirror {
+            mirror: Some(nsq_http_api::MirrorStatus {
                 whole: true,
                 ..Default::default()
             }),

@@ -14,9 +14,9 @@ use crate::traffic::{Traffic, consume, publish_with};
 
 /// Messages that the node has when it dies, none of them consumed.
 const BACKLOG: u64 = 500;
-/// Publishers at work meanwhile, what they publish, and how fast: half a minute of it.
+/// Publishers at work meanwhile, what they publish, and how fast: twenty seconds of it.
 const WORKERS: u64 = 8;
-const PUBLISHED: u64 = 4000;
+const PUBLISHED: u64 = 3200;
 const PAUSE_MS: u64 = 50;
 /// Everything the node had has to flow again within this time.
 const PATIENCE: Duration = Duration::from_secs(90);

@@ -146,6 +146,13 @@ pub enum Record<'a> {
     MirrorCut { position: Position },
     /// Every unfinished message was imported again since this position: nothing before it is needed.
     Listed { from: Lsn },
+    /// Since when the node takes no messages, nanoseconds since the Unix epoch; 0: it does.
+    Drain { since: i64 },
+    /// These messages are another node's now: nobody here waits for them any more.
+    Moved {
+        topic: u32,
+        ranges: List<'a, IdRange>,
+    },
 }
 
 impl Record<'_> {
@@ -175,6 +182,8 @@ impl Record<'_> {
             Record::MirrorCut { .. } => "mirror cut",
             Record::Listed { .. } => "listed",
             Record::Settings { .. } => "settings",
+            Record::Drain { .. } => "drain",
+            Record::Moved { .. } => "moved",
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Payloads: each record's code and fields, written and read side by side.
 
-use super::wire::{Fields, put_i64, put_u8, put_u16, put_u32, put_u64};
-use super::{Item, List, Position, Record, StoredBodies};
+use super::wire::{put_i64, put_u8, put_u16, put_u32, put_u64};
+use super::{Item, List, Position, Record};
+
+mod decode;
 
 /// Record codes. Fixed for ever; a new record takes the next number.
 mod code {
@@ -28,6 +30,8 @@ mod code {
     pub const MIRROR_CUT: u8 = 21;
     pub const LISTED: u8 = 22;
     pub const SETTINGS: u8 = 23;
+    pub const DRAIN: u8 = 24;
+    pub const MOVED: u8 = 25;
 }
 
 /// Bytes behind the bodies of a publish record. They come last so that the bodies can be summed before anybody
@@ -36,7 +40,7 @@ pub(crate) const PUBLISH_FIXED: usize = 4 + 4 + 8 + 8 + 8;
 
 /// Published records are encoded where they are staged.
 pub(crate) const PUBLISH_CODE: u8 = code::PUBLISH;
-pub(crate) const CODE_MAX: u8 = code::SETTINGS;
+pub(crate) const CODE_MAX: u8 = code::MOVED;
 /// Bytes of an import record before its list of channels.
 const IMPORT_FIXED: u32 = 4 + 8 + 8 + 2 + 8 + 1 + 4;
 /// Bytes before the frames of a mirror record.
@@ -77,23 +81,9 @@ fn put_list<T: Item>(out: &mut Vec<u8>, list: &List<'_, T>) {
     }
 }
 
-fn list<'a, T: Item>(bytes: &'a [u8]) -> Option<List<'a, T>> {
-    bytes
-        .len()
-        .is_multiple_of(T::SIZE)
-        .then_some(List::Stored(bytes))
-}
-
 fn put_position(out: &mut Vec<u8>, position: Position) {
     put_u64(out, position.run);
     put_u64(out, position.lsn);
-}
-
-fn position(from: &mut Fields<'_>) -> Option<Position> {
-    Some(Position {
-        run: from.u64()?,
-        lsn: from.u64()?,
-    })
 }
 
 impl<'a> Record<'a> {
@@ -123,6 +113,8 @@ impl<'a> Record<'a> {
             Record::MirrorCut { .. } => code::MIRROR_CUT,
             Record::Listed { .. } => code::LISTED,
             Record::Settings { .. } => code::SETTINGS,
+            Record::Drain { .. } => code::DRAIN,
+            Record::Moved { .. } => code::MOVED,
         }
     }
 
@@ -301,6 +293,11 @@ impl<'a> Record<'a> {
             }
             Record::MirrorCut { position } => put_position(out, position),
             Record::Listed { from } => put_u64(out, from),
+            Record::Drain { since } => put_i64(out, since),
+            Record::Moved { topic, ref ranges } => {
+                put_u32(out, topic);
+                put_list(out, ranges);
+            }
             Record::Settings {
                 topic,
                 channel,
@@ -314,160 +311,6 @@ impl<'a> Record<'a> {
             _ => {}
         }
     }
-
-    /// Reads a payload that starts at `at` in its chunk. `None` when it is not exactly what `encode` writes for
-    /// this code: checksums have passed before, so that means another version or a defect.
-    pub fn decode(code: u8, payload: &'a [u8], at: u32) -> Option<Record<'a>> {
-        let mut from = Fields::new(payload);
-        let record = match code {
-            code::BOOT => Record::Boot {
-                incarnation: from.u64()?,
-                run: from.u64()?,
-                node: from.text()?,
-            },
-            code::PUBLISH => decode_publish(&mut from, at)?,
-            code::FINISH => Record::Finish {
-                topic: from.u32()?,
-                channel: from.u32()?,
-                ranges: list(from.rest())?,
-            },
-            code::REQUEUE => Record::Requeue {
-                topic: from.u32()?,
-                channel: from.u32()?,
-                items: list(from.rest())?,
-            },
-            code::IMPORT => decode_import(&mut from, at)?,
-            code::MIRROR => Record::Mirror {
-                run: from.u64()?,
-                from: from.u64()?,
-                to: from.u64()?,
-                slice: from.rest(),
-                at: at + MIRROR_FIXED as u32,
-            },
-            _ => decode_small(code, &mut from)?,
-        };
-        from.is_done().then_some(record)
-    }
-}
-
-fn decode_publish<'a>(from: &mut Fields<'a>, at: u32) -> Option<Record<'a>> {
-    let payload = from.rest();
-    let (area, fixed) = payload.split_at_checked(payload.len().checked_sub(PUBLISH_FIXED)?)?;
-    let mut fixed = Fields::new(fixed);
-    let (topic, count) = (fixed.u32()?, fixed.u32()?);
-    let (first_id, timestamp, due) = (fixed.u64()?, fixed.i64()?, fixed.i64()?);
-    let bodies = StoredBodies {
-        count,
-        area,
-        bodies_at: at,
-    };
-    let (mut found, mut used) = (0u32, 0usize);
-    for (_, body) in bodies.iter() {
-        found += 1;
-        used += 4 + body.len();
-    }
-    (found == count && used == bodies.area.len()).then_some(Record::Publish {
-        topic,
-        first_id,
-        timestamp,
-        due,
-        bodies,
-    })
-}
-
-fn decode_import<'a>(from: &mut Fields<'a>, at: u32) -> Option<Record<'a>> {
-    let (topic, id, timestamp) = (from.u32()?, from.u64()?, from.i64()?);
-    let (attempts, due, held) = (from.u16()?, from.i64()?, from.flag()?);
-    let channels = from.u32()?;
-    let listed = (channels as usize).checked_mul(4)?;
-    let finished = list(from.bytes(listed)?)?;
-    Some(Record::Import {
-        topic,
-        id,
-        timestamp,
-        attempts,
-        due,
-        held,
-        finished,
-        body: from.rest(),
-        body_at: at + IMPORT_FIXED + listed as u32,
-    })
-}
-
-fn decode_small<'a>(code: u8, from: &mut Fields<'a>) -> Option<Record<'a>> {
-    Some(match code {
-        code::DELIVERED => Record::Delivered {
-            topic: from.u32()?,
-            channel: from.u32()?,
-            through_id: from.u64()?,
-        },
-        code::TOPIC_CREATE => Record::TopicCreate {
-            topic: from.u32()?,
-            name: from.text()?,
-        },
-        code::TOPIC_DELETE => Record::TopicDelete { topic: from.u32()? },
-        code::TOPIC_EMPTY => Record::TopicEmpty {
-            topic: from.u32()?,
-            through_id: from.u64()?,
-        },
-        code::TOPIC_PAUSE => Record::TopicPause {
-            topic: from.u32()?,
-            paused: from.flag()?,
-        },
-        code::CHANNEL_CREATE => {
-            let (topic, channel, from_id) = (from.u32()?, from.u32()?, from.u64()?);
-            Record::ChannelCreate {
-                topic,
-                channel,
-                name: from.text()?,
-                from_id,
-            }
-        }
-        code::CHANNEL_DELETE => Record::ChannelDelete {
-            topic: from.u32()?,
-            channel: from.u32()?,
-        },
-        code::CHANNEL_EMPTY => Record::ChannelEmpty {
-            topic: from.u32()?,
-            channel: from.u32()?,
-            through_id: from.u64()?,
-        },
-        code::CHANNEL_PAUSE => Record::ChannelPause {
-            topic: from.u32()?,
-            channel: from.u32()?,
-            paused: from.flag()?,
-        },
-        code::RELEASE => Record::Release {
-            through: position(from)?,
-        },
-        code::ADOPT => Record::Adopt {
-            incarnation: from.u64()?,
-            from: position(from)?,
-            through: position(from)?,
-        },
-        code::ADOPTED => Record::Adopted {
-            incarnation: from.u64()?,
-            through: position(from)?,
-            position: position(from)?,
-        },
-        code::CHECKPOINT_MARK => Record::CheckpointMark { lsn: from.u64()? },
-        code::MIRROR_FROM => Record::MirrorFrom {
-            incarnation: from.u64()?,
-            position: position(from)?,
-            whole: from.flag()?,
-            node: from.text()?,
-        },
-        code::MIRROR_CUT => Record::MirrorCut {
-            position: position(from)?,
-        },
-        code::LISTED => Record::Listed { from: from.u64()? },
-        code::SETTINGS => Record::Settings {
-            topic: from.u32()?,
-            channel: from.u32()?,
-            json: from.text()?,
-        },
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

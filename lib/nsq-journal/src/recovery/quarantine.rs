@@ -1,19 +1,27 @@
 //! Damage: reported, and copied or moved to a directory for people in trouble. Nothing is thrown away.
 
 use crate::disk::{Disk, DiskFile};
-use crate::segment::{DIRECTORY, path};
+use crate::segment::{DIRECTORY, HEADER_BLOCK, path};
 use crate::{JournalError, Lsn};
 
-use super::{Recovery, Replay, scan};
+use super::files::SegmentFile;
+use super::scan::{self, Span};
+use super::{Recovery, Replay};
 
 /// Below the journal's directory.
 const QUARANTINE: &str = "quarantine";
+
+/// Ranges of one segment that are copied one by one. Every copy costs a sync: of a segment with more of them the
+/// whole is copied.
+const RANGES_COPIED: u32 = 32;
 
 /// Where damage goes, and who hears of it.
 pub(crate) struct Quarantine<'a> {
     pub(crate) disk: &'a dyn Disk,
     pub(crate) replay: &'a mut dyn Replay,
     pub(crate) recovery: &'a mut Recovery,
+    /// The segment that was damaged last, and how many ranges of it are.
+    ranges: (u64, u32),
 }
 
 impl<'a> Quarantine<'a> {
@@ -26,6 +34,7 @@ impl<'a> Quarantine<'a> {
             disk,
             replay,
             recovery,
+            ranges: (0, 0),
         }
     }
 
@@ -52,37 +61,58 @@ impl<'a> Quarantine<'a> {
         Ok(())
     }
 
-    /// Copies the bytes `[from, to)` of the stream, as far as the file has them, and tells of the hole.
+    /// Copies the bytes `[from, to)` of the stream, as far as the segment has them, and tells of the hole.
     pub(crate) fn damaged(
         &mut self,
-        file: &dyn DiskFile,
-        offset: u64,
+        segment: &SegmentFile,
+        span: &Span<'_>,
         from: Lsn,
         to: Lsn,
-        why: &str,
     ) -> Result<(), JournalError> {
-        self.copy(file, offset, from, to)?;
-        self.report(from, to, why);
+        if self.ranges.0 != segment.number {
+            self.ranges = (segment.number, 0);
+        }
+        self.ranges.1 += 1;
+        match self.ranges.1 {
+            1..=RANGES_COPIED => self.copy(span, from, to)?,
+            // The positions in its name tell it from what the file held before it was recycled.
+            n if n == RANGES_COPIED + 1 => {
+                let target = format!("{:016x}-{}", span.first, segment.name);
+                self.copy_bytes(
+                    span.file,
+                    0,
+                    HEADER_BLOCK + (span.limit - span.first),
+                    &target,
+                )?;
+            }
+            _ => {}
+        }
+        self.report(from, to, "records are damaged");
         Ok(())
     }
 
-    /// Copies the bytes `[from, to)` of the stream, which lie at `offset` in the file.
-    pub(crate) fn copy(
-        &mut self,
+    /// Copies the bytes `[from, to)` of the stream.
+    pub(crate) fn copy(&self, span: &Span<'_>, from: Lsn, to: Lsn) -> Result<(), JournalError> {
+        // The same hole is found again until its segment is recycled: the name makes that one file.
+        let target = format!("{from:016x}-{to:016x}");
+        self.copy_bytes(span.file, span.offset(from), to - from, &target)
+    }
+
+    fn copy_bytes(
+        &self,
         file: &dyn DiskFile,
         offset: u64,
-        from: Lsn,
-        to: Lsn,
+        len: u64,
+        target: &str,
     ) -> Result<(), JournalError> {
         const PIECE: u64 = 64 << 10;
         self.create()?;
-        // The same hole is found again until its segment is recycled: the name makes that one file.
-        let target = path(&format!("{QUARANTINE}/{from:016x}-{to:016x}"));
+        let target = path(&format!("{QUARANTINE}/{target}"));
         let failed = |error: std::io::Error| JournalError::io("write", &target, &error);
         let copy = self.disk.create(&target).map_err(failed)?;
         let mut at = 0;
-        while at < to - from {
-            let mut piece = vec![0; PIECE.min(to - from - at) as usize];
+        while at < len {
+            let mut piece = vec![0; PIECE.min(len - at) as usize];
             let read = scan::read(file, offset + at, &mut piece);
             if read == 0 {
                 break;

@@ -69,8 +69,10 @@ pub(crate) fn run(
         let is_open_ended = next.is_none_or(|next| next > capacity_end);
         at = Reader {
             pool,
+            segment,
             span,
             quarantine,
+            piece: pool.standard(),
         }
         .records(at.min(limit), is_open_ended)?;
         if next.is_none() {
@@ -152,7 +154,7 @@ fn cut(
     if let Some(header) = frame::parse(span.seed, end, &head[..read]) {
         let torn = (header.framed() as u64).min(span.limit - end);
         quarantine.recovery.torn_tail_bytes += torn;
-        quarantine.copy(span.file, span.offset(end), end, end + torn)?;
+        quarantine.copy(span, end, end + torn)?;
     }
     let bytes = span.offset(end);
     let path = path(&segment.name);
@@ -168,9 +170,16 @@ fn cut(
 
 struct Reader<'r, 'q> {
     pool: &'r Arc<ChunkPool>,
+    segment: &'r SegmentFile,
     span: Span<'r>,
     quarantine: &'r mut Quarantine<'q>,
+    /// How much is read into the next chunk. Little behind damage: where there is much of it each chunk holds few
+    /// records, and a message of one keeps all of its memory.
+    piece: usize,
 }
+
+/// What is read first behind damage.
+const PIECE_MIN: usize = 4096;
 
 impl Reader<'_, '_> {
     /// Hands out the records from `at` on; returns where they end. Bytes after the last record are damage, unless
@@ -180,16 +189,17 @@ impl Reader<'_, '_> {
             let (next, damaged) = self.chunk(at)?;
             at = next;
             if !damaged {
+                self.piece = (2 * self.piece).min(self.pool.standard());
                 continue;
             }
+            self.piece = PIECE_MIN.min(self.pool.standard());
             let resume = match self.span.next_record(at) {
                 Some(resume) => resume,
                 None if is_open_ended => return Ok(at),
                 None => self.span.limit,
             };
-            let offset = self.span.offset(at);
             self.quarantine
-                .damaged(self.span.file, offset, at, resume, "records are damaged")?;
+                .damaged(self.segment, &self.span, at, resume)?;
             at = resume;
         }
         Ok(at)
@@ -197,9 +207,8 @@ impl Reader<'_, '_> {
 
     /// Reads one chunk and hands out its whole records. Returns where they end, and whether what follows is damaged.
     fn chunk(&mut self, at: Lsn) -> Result<(Lsn, bool), JournalError> {
-        let mut writer = self.pool.chunk(at, self.pool.standard());
-        let standard = self.pool.standard();
-        let mut read = self.span.read(at, &mut writer.unfilled()[..standard]);
+        let mut writer = self.pool.exact(at, self.piece);
+        let mut read = self.span.read(at, &mut writer.unfilled()[..self.piece]);
         let mut found = self.whole_records(at, &writer.unfilled()[..read]);
         if let (0, Ending::Beyond(size)) = (found.bytes, found.ending) {
             writer = self.pool.chunk(at, size);

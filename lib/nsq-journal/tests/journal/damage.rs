@@ -134,6 +134,51 @@ fn a_flipped_bit_costs_at_most_the_record_it_hits() {
 }
 
 #[test]
+fn of_a_segment_with_many_holes_the_whole_is_copied_once() {
+    let disk = SimDisk::new();
+    let large = JournalOptions {
+        segment_bytes: 1 << 20,
+        chunk_bytes: 64 << 10,
+        ..options()
+    };
+    let reopen = || {
+        let mut recorder = Recorder::default();
+        let journal = Journal::open(Arc::clone(&disk) as _, large.clone(), &mut recorder);
+        (journal.unwrap(), recorder)
+    };
+    let (journal, _) = reopen();
+    let seen: Vec<Seen> = (0..400u32)
+        .map(|n| publish(&journal, &n.to_le_bytes()).unwrap().1)
+        .collect();
+    journal.close().unwrap();
+    drop(journal);
+    disk.kill();
+    let segment = segments(&disk)[0].clone();
+    let mut whole = Vec::new();
+    disk.corrupt(&segment, |bytes| {
+        for record in seen.iter().step_by(2) {
+            bytes[offset(record) + 20] ^= 1;
+        }
+        whole = bytes.to_vec();
+    });
+    let (journal, recorder) = reopen();
+    let left: Vec<Seen> = seen.iter().skip(1).step_by(2).cloned().collect();
+    assert_eq!(own(&recorder.records), left);
+    assert_eq!(recorder.holes.len(), 200);
+    let copies = disk.list("journal/quarantine").unwrap();
+    assert_eq!(copies.len(), 33, "{copies:?}");
+    let name = segment.trim_start_matches("journal/");
+    let copy = copies.iter().find(|copy| copy.ends_with(name)).unwrap();
+    let file = disk.open(&format!("journal/quarantine/{copy}")).unwrap();
+    let mut bytes = vec![0; file.len().unwrap() as usize];
+    file.pread(0, &mut bytes).unwrap();
+    assert!(bytes.len() > offset(seen.last().unwrap()));
+    assert_eq!(bytes, whole[..bytes.len()]);
+    // The recorder holds the memory of every record, each of which is alone in its chunk.
+    assert!(journal.pool().live_bytes() < 200 * 8192);
+}
+
+#[test]
 fn a_missing_segment_is_a_reported_hole() {
     let (disk, seen) = written(30);
     let names = segments(&disk);

@@ -104,6 +104,15 @@ impl Sender {
         }
     }
 
+    fn note_lag(&self) {
+        if let Phase::Streaming { sent, read } = self.phase {
+            let (tail, now) = (self.nsqd.journal.tail(), self.nsqd.clock.now());
+            let mut shared = self.nsqd.pair.shared.lock();
+            shared.lag.note(tail, now);
+            shared.lag.skipped(sent, read);
+        }
+    }
+
     fn stream(&mut self, out: &mut Vec<u8>) -> Result<(), End> {
         let Phase::Streaming { sent, read } = &mut self.phase else {
             return Ok(());
@@ -208,6 +217,7 @@ impl Side for Sender {
                     tokio::task::yield_now().await;
                 }
                 self.stream(out)?;
+                self.note_lag();
             }
         }
         Ok(())

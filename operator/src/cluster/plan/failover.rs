@@ -5,7 +5,7 @@
 //! destroys something needs a proof besides: see [`super::fencing`].
 
 use jiff::SignedDuration;
-use nsq_http_api::{PairMirror, PairStatus};
+use nsq_http_api::{MirrorStatus, PairStatus};
 
 use super::super::names::{Component, Node};
 use super::super::observed::{Machine, Observed, PodState, Process};
@@ -72,7 +72,7 @@ impl Member<'_> {
     }
 
     /// What its peer mirrors of it.
-    fn mirror(&self) -> Option<(&PairStatus, &PairMirror)> {
+    fn mirror(&self) -> Option<(&PairStatus, &MirrorStatus)> {
         let survivor = self.peer.pair.as_ref()?;
         let mirror = survivor.mirror.as_ref()?;
         (mirror.node == self.pulse.pod).then_some((survivor, mirror))

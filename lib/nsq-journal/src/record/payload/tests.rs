@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::record::{IdRange, Requeued};
+use crate::record::{IdRange, Requeued, StoredBodies};
 
 fn round_trip(record: Record<'_>) -> Vec<u8> {
     let mut payload = Vec::new();
@@ -208,7 +208,14 @@ fn records_of_positions_keep_code_and_layout() {
             json,
         },
     );
-    assert_eq!(CODE_MAX, 23);
+    check(24, 8, Record::Drain { since: 7 });
+    let ranges = [IdRange {
+        first_id: 5,
+        count: 2,
+    }];
+    let ranges = List::Given(&ranges[..]);
+    check(25, 20, Record::Moved { topic: 1, ranges });
+    assert_eq!(CODE_MAX, 25);
 }
 
 #[test]
