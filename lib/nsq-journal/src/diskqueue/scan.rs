@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn nothing_but_rubbish_ends() {
-        let rubbish: Vec<u8> = (0..100_000u32).map(|at| (at * 7919 >> 3) as u8).collect();
+        let rubbish: Vec<u8> = (0..100_000u32).map(|at| ((at * 7919) >> 3) as u8).collect();
         assert_eq!(told(&rubbish), ["!100000"]);
         // Heads without end, none of which is followed by another.
         let heads: Vec<u8> = (0..3000)
