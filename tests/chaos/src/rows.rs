@@ -189,6 +189,16 @@ pub const ROWS: &[Row] = &[
         run: stop::slow_disk,
     },
     Row {
+        name: "slow-writes",
+        about: "each write begins 10 ms late (strace), kill -9 at random moments under 64 publishers",
+        rounds: "kills",
+        slice: 3,
+        long: 30,
+        needs: &[Need::Program("strace")],
+        control_must_break: false,
+        run: kill::slow_writes,
+    },
+    Row {
         name: "open-files",
         about: "200 connections at a server that may have 64 files, publishing goes on; kill -9",
         rounds: "times",

@@ -1,6 +1,5 @@
 //! `kill -9` under load, again and again, on the same data path.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -18,19 +17,44 @@ const LIFE_MS: std::ops::RangeInclusive<u64> = 300..=1300;
 /// One of so many is killed much sooner: while it recovers, or before anybody connects.
 const STILLBORN: u32 = 8;
 const STILLBORN_MS: std::ops::RangeInclusive<u64> = 0..=30;
+/// How long each write waits before it begins, microseconds: who says OK meanwhile says it too early.
+const WRITE_DELAY_US: u64 = 10_000;
 /// Kills of the control: it loses thousands with each.
 const CONTROL_KILLS: usize = 3;
 
 pub fn run(setting: &Setting, kills: usize) -> Result<Outcome> {
-    let ours = killed(setting, &setting.ours("write"), "ours, write", kills)?;
+    let ours = killed(setting, &[], &setting.ours("write"), "ours, write", kills)?;
     let control = setting.go(&[]).map(|go| {
         let kills = kills.min(CONTROL_KILLS);
-        killed(setting, &go, "Go, defaults", kills)
+        killed(setting, &[], &go, "Go, defaults", kills)
     });
     Ok(Outcome::of(ours, control.transpose()?))
 }
 
-fn killed(setting: &Setting, program: &Program, name: &str, kills: usize) -> Result<Finding> {
+/// The kernel has nothing of a write that has not begun.
+pub fn slow_writes(setting: &Setting, kills: usize) -> Result<Outcome> {
+    let inject = format!("pwrite64:delay_enter={WRITE_DELAY_US}");
+    let words =
+        format!("strace -D -f --seccomp-bpf -qq -o /dev/null -e trace=pwrite64 -e inject={inject}");
+    let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+    let ours = killed(
+        setting,
+        &words,
+        &setting.ours("write"),
+        "ours, write",
+        kills,
+    )?;
+    Ok(Outcome::of(ours, None))
+}
+
+/// `words`: the command that starts the program, if it is not started by itself.
+fn killed(
+    setting: &Setting,
+    words: &[String],
+    program: &Program,
+    name: &str,
+    kills: usize,
+) -> Result<Finding> {
     let data = setting.data()?;
     let load = Load {
         name,
@@ -40,7 +64,8 @@ fn killed(setting: &Setting, program: &Program, name: &str, kills: usize) -> Res
         progress: setting.progress,
     };
     let (recoveries, tally) = load::run(&load, |crowd| {
-        drive(setting, program, data.path(), crowd, kills)
+        let start = || Server::start_under(words, program, data.path());
+        drive(setting, &start, crowd, kills)
     })?;
     let mut finding = Finding::new(name);
     finding.count("kills", kills as u64);
@@ -52,14 +77,13 @@ fn killed(setting: &Setting, program: &Program, name: &str, kills: usize) -> Res
 
 fn drive(
     setting: &Setting,
-    program: &Program,
-    data: &Path,
+    start: &dyn Fn() -> Result<Server>,
     crowd: &Crowd<'_>,
     kills: usize,
 ) -> Result<Vec<f64>> {
     let mut random = StdRng::seed_from_u64(setting.seed);
     let mut recoveries = Vec::new();
-    let mut server = Server::start(program, data)?;
+    let mut server = start()?;
     crowd.open(&mut server)?;
     for kill in 1..=kills {
         crowd.say(&format!("kill {kill} of {kills}"));
@@ -73,11 +97,11 @@ fn drive(
             return Ok(recoveries); // the client says what it is
         }
         if random.random_ratio(1, STILLBORN) {
-            let early = Server::start(program, data)?;
+            let early = start()?;
             pause(&mut random, STILLBORN_MS);
             early.kill()?;
         }
-        server = Server::start(program, data)?;
+        server = start()?;
         let took = crowd.raise(&mut server);
         recoveries.push(took.with_context(|| format!("kill {kill}"))?.as_secs_f64() * 1000.0);
     }
