@@ -49,14 +49,14 @@ pub const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "forget a range of finishes",
-        file: "nsqd/src/recovery.rs",
+        file: "nsqd/src/replay.rs",
         old: "for range in ranges.iter() {",
         new: "for range in ranges.iter().skip(1) {",
         checks: &[RESTART, SIMULATION],
     },
     Mutation {
         name: "forget requeues",
-        file: "nsqd/src/recovery.rs",
+        file: "nsqd/src/replay.rs",
         old: "for item in items.iter() {",
         new: "for item in items.iter().skip(1) {",
         checks: &[RESTART, SIMULATION],
