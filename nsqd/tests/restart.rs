@@ -179,6 +179,50 @@ async fn a_killed_node_keeps_what_it_acknowledged() {
     }
 }
 
+/// Bytes that the journal's files got.
+async fn written(process: &Process) -> u64 {
+    let page = ask_at(&process.http, "GET /metrics", b"").await.body;
+    let name = "nsqd_journal_written_bytes_total ";
+    let value = page.lines().find_map(|line| line.strip_prefix(name));
+    value.unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_killed_node_knows_the_finishes_and_requeues_that_it_has_journalled() {
+    let process = Process::start(tempfile::tempdir().unwrap(), "write").await;
+    let mut wire = process.connect().await;
+    fill(&mut wire).await;
+    let mut other = process.connect().await;
+    other.publish("marker", "m").await;
+    other.subscribe("marker", "c", 1).await;
+    let marker = other.message().await;
+    let before = written(&process).await;
+    other.finish(&marker).await;
+    // What grows the journal now is the lazy log, and it takes along what all topics have to tell.
+    while written(&process).await == before {
+        tokio::task::yield_now().await;
+    }
+    let data = process.kill().await;
+    wire.closed().await;
+
+    let process = Process::start(data, "write").await;
+    let mut wire = process.connect().await;
+    let now = expected(&[
+        (2, "in flight"),
+        (2, "requeued"),
+        (1, "waiting"),
+        (1, "last"),
+    ]);
+    assert_eq!(delivered(&mut wire, 4).await, now);
+    let stats = ask_at(&process.http, "GET /stats?format=json&topic=t", b"").await;
+    assert!(
+        stats.body.contains("\"deferred_count\":2"),
+        "{}",
+        stats.body
+    );
+    process.kill().await;
+}
+
 #[tokio::test]
 async fn a_second_node_on_the_directory_is_refused() {
     let node = Node::start(&[]).await;

@@ -56,7 +56,7 @@ pub const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "forget requeues",
-        file: "nsqd/src/replay.rs",
+        file: "nsqd/src/recovery.rs",
         old: "for item in items.iter() {",
         new: "for item in items.iter().skip(1) {",
         checks: &[RESTART, SIMULATION],
