@@ -84,7 +84,7 @@ fn observe(cluster: &NsqCluster, nodes: &[Node; 2]) -> Observed {
             restarted_at: None,
             publishing: true,
             address: Some(format!("{}:4151", name(at))),
-            machine: Some(format!("m{at}")),
+            machine: (!node.unplaced).then(|| format!("m{at}")),
             unplaced: node.unplaced,
             process: [Process::Running, Process::Starting, Process::Ended]
                 [usize::from(node.process)],
