@@ -360,7 +360,7 @@ fn write_import(
 }
 
 /// Bytes of an import record before its list of channels.
-pub(super) const IMPORT_BODY: u32 = 4 + 8 + 8 + 2 + 8 + 1 + 4;
+pub(crate) const IMPORT_BODY: u32 = 4 + 8 + 8 + 2 + 8 + 1 + 4;
 
 impl Shared {
     /// The incarnation and kept end of a mirror that lacks nothing.
