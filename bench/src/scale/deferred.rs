@@ -21,7 +21,7 @@ const EACH: usize = 5;
 const SOONEST: Duration = Duration::from_secs(10);
 /// ... and the others are spread over this, so that none waits for another.
 const SPREAD: Duration = Duration::from_secs(6);
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 const BODY: usize = 16;
 
 pub(super) fn measure(program: &Path, go: bool, much: Much) -> Result<Vec<Measured>> {
