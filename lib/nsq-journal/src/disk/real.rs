@@ -157,7 +157,14 @@ impl DiskFile for RealFile {
 /// Holds a directory's lock until dropped.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    _directory: OwnedFd,
+    directory: OwnedFd,
+}
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Closing would do, but for a child of this process that has not come to its exec yet: it has the descriptor too.
+        let _ = rustix::fs::flock(&self.directory, FlockOperation::Unlock);
+    }
 }
 
 /// Takes the exclusive `flock` on a directory that keeps two servers off one data path, as NSQ does.
@@ -171,9 +178,7 @@ pub fn lock_directory(path: &Path) -> io::Result<DirectoryLock> {
         Mode::empty(),
     )?;
     rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive)?;
-    Ok(DirectoryLock {
-        _directory: directory,
-    })
+    Ok(DirectoryLock { directory })
 }
 
 #[cfg(test)]
