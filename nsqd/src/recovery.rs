@@ -330,7 +330,10 @@ impl Replay for Restorer<'_> {
                     Record::Publish {
                         first_id, bodies, ..
                     } => self.note_id(first_id, bodies.count),
-                    Record::Import { id, .. } => self.note_id(id, 1),
+                    Record::Import { id, .. } => {
+                        self.note_id(id, 1);
+                        self.pair.imports = true;
+                    }
                     _ => {}
                 }
                 if let Record::Finish {

@@ -29,6 +29,8 @@ pub enum Command<'a> {
     Cls,
     /// This connection becomes a link of a pair: which end nsqd is to be.
     Pair(&'a [u8]),
+    /// Messages are to leave nsqd, or to come to it, on this connection: which.
+    Relocate(&'a [u8]),
     Nop,
     Pub {
         topic: &'a str,
@@ -142,6 +144,10 @@ impl Decoder {
             b"PAIR" => {
                 require(gate.state == State::Init, "PAIR")?;
                 Command::Pair(words.next().unwrap_or_default())
+            }
+            b"RELOCATE" => {
+                require(gate.state == State::Init, "RELOCATE")?;
+                Command::Relocate(words.next().unwrap_or_default())
             }
             b"IDENTIFY" => {
                 require(gate.state == State::Init, "IDENTIFY")?;

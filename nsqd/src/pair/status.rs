@@ -13,7 +13,7 @@ impl Pair {
     /// How things stand.
     pub(crate) fn status(&self, nsqd: &Arc<Nsqd>) -> PairStatus {
         let (tail, now) = (nsqd.journal.tail(), nsqd.clock.now());
-        let (up, copy, lag, listing, mirror, adoption, importing) = {
+        let (up, (copy, (peer_lost, level_at)), lag, listing, mirror, adoption, importing) = {
             let shared = self.shared.lock();
             let mirror = shared.mirror.as_ref().map(|mirror| MirrorStatus {
                 node: mirror.node.clone(),
@@ -30,7 +30,10 @@ impl Pair {
             });
             (
                 (shared.origin_up, shared.holder_up),
-                shared.copy,
+                (shared.copy, {
+                    let waiting = self.gate.lock();
+                    (waiting.gate.is_lost(), waiting.level_at)
+                }),
                 shared.lag.behind(shared.copy.acked, tail, now),
                 shared.listing,
                 mirror,
@@ -49,13 +52,18 @@ impl Pair {
             incarnation: format!("{:016x}", nsqd.journal.incarnation()),
             run: nsqd.journal.run(),
             mirrored: up == (true, true)
-                && unmirrored.messages == 0
+                && !peer_lost
+                && match self.awaited {
+                    // What only this node has beyond that nobody was told to be kept.
+                    true => copy.acked >= level_at,
+                    false => unmirrored.messages == 0,
+                }
                 && copy.whole
                 && whole
                 && !importing,
             origin_link: up.0,
             holder_link: up.1,
-            peer_lost: self.gate.lock().gate.is_lost(),
+            peer_lost,
             unmirrored_messages: unmirrored.messages,
             unmirrored_bytes: unmirrored.bytes,
             unmirrored_oldest: unmirrored.oldest,
