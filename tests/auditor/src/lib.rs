@@ -150,12 +150,12 @@ impl Auditor {
         };
         let taken =
             |&&crash: &&i64| (finished..finished + rules.finish_may_be_forgotten).contains(&crash);
-        if rules.paired && finished < settled {
+        if self.crashes.iter().find(taken).is_some() {
+            self.counts.forgotten_finishes += 1;
+        } else if rules.paired && finished < settled {
             self.complain(format!(
                 "{topic}/{channel}: message {number} came again after both nodes knew of its finish at {finished}"
             ));
-        } else if self.crashes.iter().find(taken).is_some() {
-            self.counts.forgotten_finishes += 1;
         } else if rules.finish_may_be_late || rules.paired {
             self.counts.late_finishes += 1;
         } else {
