@@ -2,7 +2,7 @@
 
 use super::{Check, Mutation};
 
-const WORLDS: Check = Check::Pairs(&["--seeds", "400"]);
+const WORLDS: Check = Check::Pairs(&["--seeds", "100"]);
 
 pub const RULES: &[Mutation] = &[
     Mutation {

@@ -20,11 +20,6 @@ use crate::plan::{Level, TOPICS};
 /// Virtual time after which a pair that has not come to rest is a failure.
 const PATIENCE: i64 = 600_000_000_000;
 
-/// A finish is in the journal after this long.
-const LAZINESS: i64 = 100_000_000;
-/// What was sent has arrived after this long.
-const ARRIVED: i64 = 500_000_000;
-
 /// All channels are there before the first message, on a blank node too.
 pub fn make_channels(world: &PairWorld, nsqd: &Arc<Nsqd>) {
     for &(topic, channels) in TOPICS {
@@ -56,10 +51,6 @@ struct Director<'a> {
     adopted: u64,
     lost: u64,
     places: [String; 2],
-    /// Since when both nodes know all that the other knows, without a break.
-    level_since: Option<i64>,
-    /// This one is gone for good.
-    gone: Option<usize>,
 }
 
 pub async fn run(world: &Arc<PairWorld>, publishers: &mut JoinSet<()>) -> (u64, u64) {
@@ -81,8 +72,6 @@ pub async fn run(world: &Arc<PairWorld>, publishers: &mut JoinSet<()>) -> (u64, 
         adopted: 0,
         lost: 0,
         places: Default::default(),
-        level_since: None,
-        gone: None,
         random,
     };
     let mut deadline = None;
@@ -91,26 +80,18 @@ pub async fn run(world: &Arc<PairWorld>, publishers: &mut JoinSet<()>) -> (u64, 
         tokio::time::sleep(Duration::from_micros(wait)).await;
         director.go_on().await;
         director.trace();
-        director.settle();
         while publishers.try_join_next().is_some() {}
         let is_calm = publishers.is_empty() && director.is_done();
         if !is_calm {
             continue;
         }
-        if plan.widowed && director.gone.is_none() {
-            // Either disk may be lost now: it is, and the other is alone, restarted and told to adopt.
-            if !director.is_mirrored() {
-                continue;
-            }
-            director.widow().await;
-        }
         world.drain();
         let deadline = *deadline.get_or_insert(world.now() + PATIENCE);
-        if is_at_rest(world, director.gone) {
+        if is_at_rest(world) {
             break;
         }
         if world.now() > deadline {
-            complain_of_rest(world, director.gone);
+            complain_of_rest(world);
             break;
         }
     }
@@ -121,8 +102,7 @@ impl Director<'_> {
     async fn go_on(&mut self) {
         let now = self.world.now();
         for index in 0..2 {
-            let is_down = self.world.nsqd(index).is_none() && self.gone != Some(index);
-            if is_down && now >= self.restart_at[index] {
+            if self.world.nsqd(index).is_none() && now >= self.restart_at[index] {
                 self.world.start(index);
             }
             keep_house(self.world, index, &mut self.random);
@@ -133,24 +113,6 @@ impl Director<'_> {
         if now >= self.next {
             self.next = now + self.random.random_range(1_000_000..400_000_000);
             self.happen().await;
-        }
-    }
-
-    /// What was finished before both nodes agreed is finished for good. Journals hear of finishes a little later, and
-    /// what was sent before arrives a little later.
-    fn settle(&mut self) {
-        let now = self.world.now();
-        let is_level = |index: usize| {
-            let nsqd = self.world.nsqd(index);
-            nsqd.is_some_and(|nsqd| pair::is_level(&nsqd))
-        };
-        if !(is_level(0) && is_level(1)) {
-            self.level_since = None;
-            return;
-        }
-        let since = *self.level_since.get_or_insert(now);
-        if now - since >= ARRIVED {
-            self.world.auditor.lock().settled(since - LAZINESS);
         }
     }
 
@@ -248,40 +210,14 @@ impl Director<'_> {
         }
     }
 
-    /// Both nodes say that either disk may be lost.
-    fn is_mirrored(&self) -> bool {
-        (0..2).all(|index| {
-            let nsqd = self.world.nsqd(index);
-            nsqd.is_some_and(|nsqd| pair::is_mirrored(&nsqd))
-        })
-    }
-
-    /// One node goes for good, the other dies and comes back alone.
-    async fn widow(&mut self) {
-        let index = self.random.random_range(0..2);
-        self.world.note(&format!("{index} goes for good"));
-        self.gone = Some(index);
-        let Some(node) = self.world.nodes[index].lock().take() else {
-            return;
-        };
-        self.world.disks[index].lock().kill();
-        self.world.auditor.lock().crashed(self.world.now());
-        node.crash();
-        let other = 1 - index;
-        if let Some(node) = self.world.nodes[other].lock().take() {
-            self.world.disks[other].lock().kill();
-            self.world.auditor.lock().crashed(self.world.now());
-            node.crash();
-        }
-        self.world.start(other);
-        if let Some(nsqd) = self.world.nsqd(other) {
-            pair::adopt(&nsqd, NAMES[index]);
-        }
-    }
-
     /// The first disk at any time, a second one only when both nodes say so.
     fn lose_disk(&mut self, index: usize) {
-        if self.lost > 0 && !self.is_mirrored() {
+        let ready = |index: usize| {
+            self.world
+                .nsqd(index)
+                .is_some_and(|nsqd| pair::is_mirrored(&nsqd))
+        };
+        if self.lost > 0 && !(ready(0) && ready(1)) {
             return;
         }
         let Some(node) = self.world.nodes[index].lock().take() else {
@@ -366,19 +302,17 @@ fn left(nsqd: &Nsqd) -> u64 {
     left.sum()
 }
 
-/// S4: everything has been finished, both copies agree, and both nodes say so. Of `gone` nothing is asked, and its peer
-/// keeps what it had of it as a mirror.
-fn is_at_rest(world: &PairWorld, gone: Option<usize>) -> bool {
-    (0..2).filter(|&index| gone != Some(index)).all(|index| {
+/// S4: everything has been finished, both copies agree, and both nodes say so.
+fn is_at_rest(world: &PairWorld) -> bool {
+    (0..2).all(|index| {
         world.nsqd(index).is_some_and(|nsqd| {
-            let agrees = !pair::mirror_is_pending(&nsqd) && pair::is_mirrored(&nsqd);
-            left(&nsqd) == 0 && (agrees || gone.is_some()) && !pair::is_importing(&nsqd)
+            left(&nsqd) == 0 && !pair::mirror_is_pending(&nsqd) && pair::is_mirrored(&nsqd)
         })
     })
 }
 
-fn complain_of_rest(world: &PairWorld, gone: Option<usize>) {
-    for index in (0..2).filter(|&index| gone != Some(index)) {
+fn complain_of_rest(world: &PairWorld) {
+    for index in 0..2 {
         let complaint = match world.nsqd(index) {
             None => format!("{index} is not up at the end"),
             Some(nsqd) => format!(

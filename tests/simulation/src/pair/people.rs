@@ -134,12 +134,6 @@ impl Consumer {
                 Frame::Error(text) => {
                     let known = ["E_FIN_FAILED", "E_REQ_FAILED", "E_TOUCH_FAILED"];
                     // The peer's consumers may have finished it, or the peer may own it now.
-                    let failed = text.strip_prefix("E_FIN_FAILED FIN ");
-                    let failed = failed.and_then(|rest| rest.as_bytes().first_chunk::<16>());
-                    if let Some(number) = failed.and_then(|id| finishing.remove(id)) {
-                        let mut auditor = world.auditor.lock();
-                        auditor.finish_failed(self.topic, self.channel, number);
-                    }
                     if !known.iter().any(|code| text.starts_with(code)) {
                         self.complain(world, &format!("was told {text}"));
                     }

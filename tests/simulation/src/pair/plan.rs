@@ -31,8 +31,6 @@ pub struct PairPlan {
     pub partitions: usize,
     /// Outages that take both nodes.
     pub both: bool,
-    /// At the end one node goes with its disk and does not come back.
-    pub widowed: bool,
     pub verbose: bool,
     /// Say what becomes of this message.
     pub traced: Option<u64>,
@@ -64,7 +62,6 @@ impl PairPlan {
             adoptions: random.random_range(0..=4),
             partitions: random.random_range(0..=3),
             both: random.random_bool(0.3),
-            widowed: random.random_bool(0.25),
             verbose: false,
             traced: None,
         }
