@@ -17,6 +17,7 @@ mod meter;
 mod publish;
 mod report;
 mod rounds;
+mod scale;
 mod server;
 mod speaker;
 mod statistics;
@@ -80,6 +81,9 @@ struct Options {
     /// the report as JSON, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// the page of `scale`, with its table
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// the table as Markdown
     #[arg(long)]
     markdown: bool,
@@ -96,8 +100,10 @@ fn contests() -> String {
         )
     };
     format!(
-        "What is measured:\n{}",
-        CONTESTS.iter().map(one).collect::<String>()
+        "What is measured:\n{}  {:8} connections, channels, deferred and queued messages: what each costs\n           rows: {}\n",
+        CONTESTS.iter().map(one).collect::<String>(),
+        "scale",
+        scale::keys().join(", ")
     )
 }
 
@@ -106,6 +112,9 @@ fn main() -> Result<()> {
     let mut scale = if options.quick { QUICK } else { FULL };
     if let Some(rounds) = options.rounds {
         scale.rounds = rounds as usize;
+    }
+    if options.contest == "scale" {
+        return measure_scale(&options);
     }
     let Some(contest) = Contest::find(&options.contest) else {
         bail!("there is no contest {:?}\n{}", options.contest, contests());
@@ -139,6 +148,40 @@ fn main() -> Result<()> {
     print!("{}", table::render(&report, options.markdown));
     Ok(())
 }
+
+/// How much of something costs how much.
+fn measure_scale(options: &Options) -> Result<()> {
+    let much = if options.quick {
+        scale::QUICK
+    } else {
+        scale::FULL
+    };
+    let (ours, go) = (&options.nsqd, &options.go_nsqd);
+    if let Some(key) = options
+        .rows
+        .iter()
+        .find(|key| !scale::keys().contains(&key.as_str()))
+    {
+        bail!(
+            "scale has no row {key:?}: there are {}",
+            scale::keys().join(", ")
+        );
+    }
+    let outcome = scale::run(ours, go, much, &options.rows, progress)?;
+    if let Some(file) = &options.json {
+        let text = serde_json::to_string_pretty(&outcome)?;
+        fs::write(file, text).with_context(|| file.display().to_string())?;
+    }
+    if let Some(file) = &options.report {
+        let text = format!("{SCALE_PAGE}{}", scale::render(&outcome, true));
+        fs::write(file, text).with_context(|| file.display().to_string())?;
+    }
+    print!("{}", scale::render(&outcome, options.markdown));
+    Ok(())
+}
+
+/// What stands above the table in `docs/scale.md`.
+const SCALE_PAGE: &str = "# What much costs\n\nWritten by `cargo xtask bench scale --report docs/scale.md`, beside the Go nsqd 1.3.0 on the same machine.\n\n";
 
 /// The rows asked for, or all.
 fn rows(contest: &'static Contest, keys: &[String]) -> Result<Vec<&'static Row>> {

@@ -12,6 +12,7 @@ mod client;
 mod clock;
 mod connection;
 mod drain;
+pub mod from_go;
 mod host;
 mod http;
 mod import;
@@ -36,6 +37,7 @@ mod settings;
 mod stats;
 mod statsd;
 mod timers;
+pub mod to_go;
 mod wake_up;
 
 /// The parts of a node, for simulations that drive them by hand.

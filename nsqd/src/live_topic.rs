@@ -280,6 +280,57 @@ impl LiveTopic {
     }
 }
 
+impl LiveTopic {
+    /// Takes a message over that comes with a time and, from whoever calls, a new id above all that are here.
+    /// Limits are not asked: it was accepted long ago. True: the topic has more in memory than it should.
+    ///
+    /// # Errors
+    /// The journal's: it was not taken.
+    pub(crate) fn take_over(
+        self: &Arc<Self>,
+        nsqd: &Arc<Nsqd>,
+        first_id: u64,
+        timestamp: i64,
+        body: &[u8],
+    ) -> Result<bool, JournalError> {
+        let ranges = [(0, body.len() as u32)];
+        let bodies = Bodies {
+            buffer: body,
+            ranges: &ranges,
+        };
+        let mut then = Then::default();
+        let mut state = self.state.lock();
+        let placed = match self.level() {
+            Durability::Memory => nsqd.memory.publish(&bodies.measure()?)?,
+            _ => {
+                let head = PublishHead {
+                    topic: self.number,
+                    first_id,
+                    timestamp,
+                    due: 0,
+                };
+                nsqd.journal.publish(&head, &bodies.sum()?)?
+            }
+        };
+        let run = Run {
+            first_id,
+            timestamp,
+            due: 0,
+            chunk: &ChunkRef(placed.chunk),
+            bodies_at: placed.bodies_at,
+            bodies: &ranges,
+            base: placed.end,
+            kept_at: placed.end,
+            committed: self.committed(nsqd),
+        };
+        state.queue.publish(&run, &mut then.effects);
+        let crowded = state.queue.is_crowded();
+        self.settle(nsqd, state);
+        then.happen(nsqd, self);
+        Ok(crowded)
+    }
+}
+
 impl State {
     /// `count` ids that rise by one.
     fn ids(&mut self, nsqd: &Nsqd, count: u64) -> u64 {

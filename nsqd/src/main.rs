@@ -10,8 +10,10 @@ use nsqd::options::Options;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|first| first == "journal") {
-        return nsqd::journal_tool::run(arguments);
+    match arguments.next() {
+        Some(first) if first == "journal" => return nsqd::journal_tool::run(arguments),
+        Some(first) if first == "export" => return nsqd::to_go::run(arguments),
+        _ => {}
     }
     let parsed = match Options::from_args(&identity::hostname(), std::env::args_os().skip(1)) {
         Ok(parsed) => parsed,
@@ -35,8 +37,14 @@ async fn run(parsed: Parsed<Options>) -> anyhow::Result<()> {
     for remark in remarks {
         tracing::info!("{remark}");
     }
-    let signalled = shutdown::signalled()?;
-    let server = Server::start(options).await?;
+    let mut signalled = std::pin::pin!(shutdown::signalled()?);
+    let server = tokio::select! {
+        server = Server::start(options) => server?,
+        signal = &mut signalled => {
+            tracing::info!("{signal}: stopping");
+            return Ok(());
+        }
+    };
     let stop = async { tracing::info!("{}: stopping", signalled.await) };
     server.run(stop).await?;
     Ok(())

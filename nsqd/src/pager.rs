@@ -41,15 +41,17 @@ pub struct Housekeeping {
 impl Housekeeping {
     /// What suits a volume of so many bytes, and a process that may have this much memory (0: what
     /// the system allows). The more journal is kept, the longer a burst may be that is written
-    /// once instead of twice, and the longer a restart reads.
+    /// once instead of twice, and the longer a restart reads. It reads what came after the last checkpoint into
+    /// memory, paged out or not: that must fit beside what was in memory anyway.
     pub fn on_volume(bytes: u64, memory_limit: u64) -> Self {
         let journal_kept = (bytes / 8).min(JOURNAL_KEPT);
+        let memory = MemoryBudget::of_this_process(memory_limit);
         Self {
-            checkpoint_every: journal_kept / 4,
+            checkpoint_every: (journal_kept / 4).min(memory.soft as u64 / 2),
             journal_kept,
             kept_for_peer: (bytes / 4).min(KEPT_FOR_PEER),
             spill_file: (bytes / 32).max(SPILL_FILE_MIN),
-            memory: MemoryBudget::of_this_process(memory_limit),
+            memory,
         }
     }
 }
@@ -381,5 +383,18 @@ impl Nsqd {
             })?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_restart_reads_fits_into_little_memory() {
+        let little = Housekeeping::on_volume(1 << 40, 256 << 20);
+        assert!(little.memory.hard as u64 + little.checkpoint_every < 192 << 20);
+        let much = Housekeeping::on_volume(1 << 40, 1 << 40);
+        assert_eq!(much.checkpoint_every, much.journal_kept / 4);
     }
 }

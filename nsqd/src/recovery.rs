@@ -76,6 +76,9 @@ pub fn open_on(
 /// The smallest segment, on the smallest volumes: a few read buffers.
 const SEGMENT_MIN: u64 = 1 << 20;
 
+/// Places that cannot be read are logged one by one up to this many.
+const HOLES_SAID: u32 = 100;
+
 /// How far the sequence of ids jumps at each start.
 const SEQUENCES_PER_RUN: u64 = 1 << 24;
 
@@ -92,6 +95,8 @@ struct Restorer<'a> {
     now: i64,
     /// When the last message was published, of those replayed so far.
     seen: i64,
+    /// Places that could not be read.
+    holes: u32,
 }
 
 struct Restoring {
@@ -114,6 +119,7 @@ impl<'a> Restorer<'a> {
             pair_from: 0,
             now,
             seen: now,
+            holes: 0,
         }
     }
 
@@ -363,9 +369,16 @@ impl Replay for Restorer<'_> {
     }
 
     fn quarantined(&mut self, from: Lsn, to: Lsn, why: &str) {
-        tracing::error!(
-            "journal: {} bytes at {from} cannot be read and were set aside: {why}",
-            to - from
-        );
+        self.holes += 1;
+        match self.holes {
+            1..=HOLES_SAID => tracing::error!(
+                "journal: {} bytes at {from} cannot be read and were set aside: {why}",
+                to - from
+            ),
+            n if n == HOLES_SAID + 1 => tracing::error!(
+                "journal: more cannot be read; nsqd_journal_quarantined_ranges in /metrics counts it all"
+            ),
+            _ => {}
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The process around a node: data path, listeners, background work, and its end.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,13 +12,14 @@ use nsq_daemon::listen::{BindError, Listener};
 use nsq_daemon::tls::{self, Clients, Oldest, TlsAcceptor, TlsError};
 use nsq_daemon::{identity, open_files};
 use nsq_http_api::TlsSetupError;
-use nsq_journal::{DirectoryLock, JournalError, lock_directory};
+use nsq_journal::{DirectoryLock, Disk, JournalError, RealDisk, lock_directory};
 use nsq_protocol::NSQ_VERSION;
 use nsq_protocol::lookup::PeerInfo;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::AuthServers;
+use crate::from_go::{self, ImportError};
 use crate::http::{self, Ports};
 use crate::lookup::{LookupConfig, LookupLinks, PING_INTERVAL, StateSource};
 use crate::nsqd::Nsqd;
@@ -46,6 +48,8 @@ pub enum ServeError {
     Auth(#[from] TlsSetupError),
     #[error("journal: {0}")]
     Journal(#[from] JournalError),
+    #[error(transparent)]
+    Import(#[from] ImportError),
 }
 
 /// A node that serves.
@@ -60,7 +64,7 @@ pub struct Server {
     tasks: JoinSet<()>,
     pager: JoinHandle<()>,
     // Held until the process ends: two nsqds on one directory would destroy each other's files.
-    _lock: DirectoryLock,
+    _lock: Arc<DirectoryLock>,
 }
 
 impl Server {
@@ -73,7 +77,7 @@ impl Server {
             "" => ".".to_owned(),
             path => path.to_owned(),
         };
-        let lock = lock_directory(Path::new(&path)).map_err(ServeError::DataPath)?;
+        let lock = Arc::new(lock_directory(Path::new(&path)).map_err(ServeError::DataPath)?);
         let tcp = Listener::bind(&options.tcp_address).await?;
         let http = bind_unless_empty(&options.http_address).await?;
         let tls = tls_acceptor(&options)?;
@@ -92,6 +96,7 @@ impl Server {
         };
         let auth = AuthServers::new(&options)?;
         let nsqd = recovery::open(options)?;
+        come_from_go(&nsqd, &lock).await?;
         if let Some(auth) = auth {
             nsqd.set_auth(auth);
         }
@@ -226,6 +231,28 @@ fn background(nsqd: &Arc<Nsqd>, ports: Ports) -> JoinSet<()> {
     tasks.spawn(pair::run_adoption(Arc::clone(nsqd)));
     tasks.spawn(wake_up::run(Arc::clone(&nsqd.journal)));
     tasks
+}
+
+/// Takes over what a Go nsqd left. That can take long: it ends early when nobody waits for it any more.
+async fn come_from_go(nsqd: &Arc<Nsqd>, lock: &Arc<DirectoryLock>) -> Result<(), ImportError> {
+    struct StopWhenDropped(Arc<AtomicBool>);
+    impl Drop for StopWhenDropped {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let _stop = StopWhenDropped(Arc::clone(&stop));
+    let nsqd = Arc::clone(nsqd);
+    let disk: Arc<dyn Disk> = RealDisk::new(&nsqd.options.data_path);
+    let lock = Arc::clone(lock); // until the work has ended, whoever waits for it
+    let work = move || {
+        let done = from_go::import(&nsqd, &disk, &stop).map(drop);
+        drop(lock);
+        done
+    };
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(std::io::Error::other)?
 }
 
 async fn bind_unless_empty(address: &str) -> Result<Option<Listener>, BindError> {

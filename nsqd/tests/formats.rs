@@ -9,82 +9,21 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use nsqd::engine::log_all;
+use support::files::{pack, unpack};
 use support::{Node, Wire};
-use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 /// Version of the formats that this source writes.
 const VERSION: u32 = 2;
-const ROW: usize = 32;
 /// Messages of a backlog so long that some of it goes to spill files, which takes three blocks.
 const BACKLOG: usize = 2200;
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats")
-}
-
-/// All files below `dir` as text.
-fn pack(dir: &Path) -> String {
-    let mut text = String::new();
-    let mut folders = vec![dir.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let mut paths: Vec<_> = fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
-        paths.sort();
-        for path in paths {
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let bytes = fs::read(&path).unwrap();
-            let name = path.strip_prefix(dir).unwrap().display();
-            writeln!(text, "file {name} {}", bytes.len()).unwrap();
-            for (at, row) in bytes.chunks(ROW).enumerate() {
-                if row.iter().any(|byte| *byte != 0) {
-                    write!(text, "{:x} ", at * ROW).unwrap();
-                    row.iter()
-                        .for_each(|byte| write!(text, "{byte:02x}").unwrap());
-                    text.push('\n');
-                }
-            }
-        }
-    }
-    text
-}
-
-fn unpack(text: &str) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let mut file: Option<fs::File> = None;
-    for line in text.lines() {
-        if let Some(head) = line.strip_prefix("file ") {
-            let (name, len) = head.rsplit_once(' ').unwrap();
-            let path = dir.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            let made = fs::File::create(path).unwrap();
-            made.set_len(len.parse().unwrap()).unwrap();
-            file = Some(made);
-            continue;
-        }
-        let (at, hex) = line.split_once(' ').unwrap();
-        let digits = hex
-            .as_bytes()
-            .chunks(2)
-            .map(|pair| std::str::from_utf8(pair).unwrap());
-        let row: Vec<u8> = digits
-            .map(|pair| u8::from_str_radix(pair, 16).unwrap())
-            .collect();
-        let at = u64::from_str_radix(at, 16).unwrap();
-        file.as_ref().unwrap().write_all_at(&row, at).unwrap();
-    }
-    dir
 }
 
 /// One message of each kind, a topic without channels, a paused one, and a backlog.

@@ -230,8 +230,9 @@ fn what_is_not_needed_is_named() {
 fn the_documentation_is_up_to_date() {
     let written = include_str!("../../docs/options.md");
     let command = Options::command(nsqd::options::DOCUMENTED_HOST);
-    let now = command.markdown();
-    assert!(written.ends_with(&now), "stale: run `cargo xtask docs`");
+    // nsqlookupd's come behind.
+    let stale = "stale: run `cargo xtask docs`";
+    assert!(written.contains(&command.markdown()), "{stale}");
 }
 
 #[test]

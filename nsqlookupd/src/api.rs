@@ -1,12 +1,17 @@
 //! The HTTP API.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract::State;
+use axum::http::header::{ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use nsq_daemon::http::{Answer, Api, ApiError, Params};
-use nsq_http_api::{Channels, LookupInfo, Nodes, Topics};
+use nsq_http_api::{Channels, Lookup, LookupInfo, Nodes, Topics};
 use nsq_protocol::{NSQ_VERSION, is_valid_name};
 use serde::Serialize;
 
@@ -14,23 +19,30 @@ use crate::registry::{DumpEntry, Full};
 use crate::{Shared, metrics};
 
 type Lookupd = State<Arc<Shared>>;
-type Result = std::result::Result<Answer, ApiError>;
+type Result<T = Answer> = std::result::Result<T, ApiError>;
 
 pub(crate) fn routes() -> Api<Arc<Shared>> {
-    Api::new()
-        .get("/ping", async || Answer::Plain("OK".to_owned()))
-        .get("/info", info)
-        .get("/metrics", prometheus)
+    read_only_routes()
         .get("/debug", debug)
-        .get("/lookup", lookup)
-        .get("/topics", topics)
-        .get("/channels", channels)
-        .get("/nodes", nodes)
         .post("/topic/create", create_topic)
         .post("/topic/delete", delete_topic)
         .post("/topic/tombstone", tombstone)
         .post("/channel/create", create_channel)
         .post("/channel/delete", delete_channel)
+}
+
+/// What clients, probes and monitoring ask, and nothing that changes anything.
+pub(crate) fn read_only_routes() -> Api<Arc<Shared>> {
+    Api::new()
+        .get("/ping", async || Answer::Plain("OK".to_owned()))
+        .get("/livez", async || Answer::Plain("ok".to_owned()))
+        .get("/readyz", async || Answer::Plain("ok".to_owned()))
+        .get("/info", info)
+        .get("/metrics", prometheus)
+        .get("/lookup", lookup)
+        .get("/topics", topics)
+        .get("/channels", channels)
+        .get("/nodes", nodes)
 }
 
 fn full(_: Full) -> ApiError {
@@ -45,13 +57,58 @@ async fn info() -> Result {
 
 async fn prometheus(State(lookupd): Lookupd) -> Answer {
     let counts = lookupd.registry.lock().counts(lookupd.now());
-    Answer::Plain(metrics::text(counts))
+    let refused = lookupd.refused.load(Ordering::Relaxed);
+    Answer::Plain(metrics::text(counts, lookupd.changes.waiting(), refused))
 }
 
-async fn lookup(State(lookupd): Lookupd, params: Params) -> Result {
+/// The longest that a lookup waits.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// With `wait`, seconds: answers once the topic has an nsqd, or once the answer is not the one of `If-None-Match`, or
+/// when the time is over.
+async fn lookup(State(lookupd): Lookupd, params: Params, headers: HeaderMap) -> Result<Response> {
     let topic = params.required("topic", "MISSING_ARG_TOPIC")?;
-    let found = lookupd.registry.lock().lookup(topic, lookupd.now());
-    Answer::json(&found.ok_or(ApiError::not_found("TOPIC_NOT_FOUND"))?)
+    let wait = match params.get("wait") {
+        None => None,
+        Some(text) => {
+            let seconds: u64 = text
+                .parse()
+                .map_err(|_| ApiError::bad_request("INVALID_WAIT"))?;
+            Some(Duration::from_secs(seconds).min(WAIT_MAX))
+        }
+    };
+    let look = || lookupd.registry.lock().lookup(topic, lookupd.now());
+    let Some(wait) = wait else {
+        return Ok(Answer::json(&look().ok_or(TOPIC_NOT_FOUND)?)?.into_response());
+    };
+    let known = headers.get(IF_NONE_MATCH).and_then(|tag| tag.to_str().ok());
+    let news = |found: &Option<Lookup>| match known {
+        None => found
+            .as_ref()
+            .is_some_and(|found| !found.producers.is_empty()),
+        Some(known) => tag(found.as_ref()) != known,
+    };
+    let found = lookupd.changes.wait(wait, look, news).await;
+    let tag = [(ETAG, tag(found.as_ref()))];
+    Ok(match found {
+        Some(found) => (tag, Answer::json(&found)?).into_response(),
+        None => (tag, TOPIC_NOT_FOUND).into_response(),
+    })
+}
+
+const TOPIC_NOT_FOUND: ApiError = ApiError {
+    status: StatusCode::NOT_FOUND,
+    code: "TOPIC_NOT_FOUND",
+};
+
+/// Differs when what was found does.
+fn tag(found: Option<&Lookup>) -> String {
+    let mut hasher = DefaultHasher::new();
+    // What cannot be written is not answered either.
+    serde_json::to_vec(&found)
+        .unwrap_or_default()
+        .hash(&mut hasher);
+    format!("\"{:016x}\"", hasher.finish())
 }
 
 async fn topics(State(lookupd): Lookupd) -> Result {
@@ -73,14 +130,15 @@ async fn nodes(State(lookupd): Lookupd) -> Result {
 async fn create_topic(State(lookupd): Lookupd, params: Params) -> Result {
     let topic = valid(&params, "topic", "MISSING_ARG_TOPIC", "INVALID_ARG_TOPIC")?;
     tracing::info!("DB: adding topic({topic})");
-    lookupd.registry.lock().create_topic(topic).map_err(full)?;
+    let created = lookupd.change(|registry| registry.create_topic(topic));
+    created.map_err(full)?;
     Ok(Answer::Empty)
 }
 
 async fn delete_topic(State(lookupd): Lookupd, params: Params) -> Result {
     let topic = params.required("topic", "MISSING_ARG_TOPIC")?;
     tracing::info!("DB: removing topic({topic})");
-    lookupd.registry.lock().delete_topic(topic);
+    lookupd.change(|registry| registry.delete_topic(topic));
     Ok(Answer::Empty)
 }
 
@@ -88,28 +146,23 @@ async fn tombstone(State(lookupd): Lookupd, params: Params) -> Result {
     let topic = params.required("topic", "MISSING_ARG_TOPIC")?;
     let node = params.required("node", "MISSING_ARG_NODE")?;
     tracing::info!("DB: setting tombstone for {node} of topic({topic})");
-    lookupd
-        .registry
-        .lock()
-        .tombstone(topic, node, lookupd.now());
+    let now = lookupd.now();
+    lookupd.change(|registry| registry.tombstone(topic, node, now));
     Ok(Answer::Empty)
 }
 
 async fn create_channel(State(lookupd): Lookupd, params: Params) -> Result {
     let (topic, channel) = topic_and_channel(&params)?;
     tracing::info!("DB: adding channel({channel}) of topic({topic})");
-    lookupd
-        .registry
-        .lock()
-        .create_channel(topic, channel)
-        .map_err(full)?;
+    let created = lookupd.change(|registry| registry.create_channel(topic, channel));
+    created.map_err(full)?;
     Ok(Answer::Empty)
 }
 
 async fn delete_channel(State(lookupd): Lookupd, params: Params) -> Result {
     let (topic, channel) = topic_and_channel(&params)?;
     tracing::info!("DB: removing channel({channel}) of topic({topic})");
-    if lookupd.registry.lock().delete_channel(topic, channel) {
+    if lookupd.change(|registry| registry.delete_channel(topic, channel)) {
         Ok(Answer::Empty)
     } else {
         Err(ApiError::not_found("CHANNEL_NOT_FOUND"))

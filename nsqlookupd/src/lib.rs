@@ -5,6 +5,8 @@
 //! memory; an nsqd that connects tells everything again.
 
 mod api;
+mod changes;
+mod listeners;
 mod metrics;
 pub mod options;
 mod peer;
@@ -16,23 +18,23 @@ use std::time::{Duration, Instant};
 
 use nsq_daemon::connections::Connections;
 use nsq_daemon::http;
-use nsq_daemon::listen::{BindError, Listener};
+use nsq_daemon::listen::Listener;
 use nsq_protocol::NSQ_VERSION;
 use nsq_protocol::lookup::PeerInfo;
 use parking_lot::Mutex;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use changes::Changes;
+use listeners::Listeners;
+pub use listeners::StartError;
 use options::Options;
 use registry::{PeerId, Registry};
 
-/// nsqds at once; each holds one connection.
-const PEERS: Connections = Connections {
-    name: "TCP",
-    max: 10_000,
-    max_rate: 0,
-    stop_grace: Duration::from_secs(5),
-};
+/// nsqds at once, each of which holds one connection.
+const PEERS_MAX: usize = 10_000;
+/// How long nsqds' connections may go on after the stop.
+const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// What connections and HTTP handlers share.
 #[derive(Debug)]
@@ -41,6 +43,10 @@ struct Shared {
     own: PeerInfo,
     inactive_producer_timeout: Duration,
     registry: Mutex<Registry>,
+    /// Whoever waits for a lookup to change.
+    changes: Changes,
+    /// Registrations refused, for the registry was full.
+    refused: AtomicU64,
     /// The registry's clock starts here.
     started: Instant,
     next_peer: AtomicU64,
@@ -49,6 +55,13 @@ struct Shared {
 impl Shared {
     fn now(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// Changes the registry; those who wait look again.
+    fn change<R>(&self, change: impl FnOnce(&mut Registry) -> R) -> R {
+        let result = change(&mut self.registry.lock());
+        self.changes.happened();
+        result
     }
 
     fn next_peer(&self) -> PeerId {
@@ -61,49 +74,82 @@ impl Shared {
 pub struct Nsqlookupd {
     tcp_address: String,
     http_address: String,
+    https_address: String,
+    read_only_address: String,
     stop: CancellationToken,
-    tasks: [JoinHandle<()>; 2],
+    tasks: JoinSet<()>,
 }
 
 impl Nsqlookupd {
-    /// Opens both listeners and serves them, on the Tokio runtime of the caller.
+    /// Opens the listeners and serves them, on the Tokio runtime of the caller.
     ///
     /// # Errors
-    /// [`BindError`] when an address cannot be had.
-    pub async fn start(options: &Options) -> Result<Self, BindError> {
-        let tcp = Listener::bind(&options.tcp_address).await?;
-        let http = Listener::bind(&options.http_address).await?;
-        let (tcp_address, http_address) = (tcp.to_string(), http.to_string());
+    /// [`StartError`] when an address, a certificate or the tokens cannot be had.
+    pub async fn start(options: &Options) -> Result<Self, StartError> {
+        let Listeners {
+            tcp,
+            http,
+            https,
+            read_only,
+            tokens,
+        } = Listeners::open(options).await?;
         let registry = Registry::new(
             options.inactive_producer_timeout,
             options.tombstone_lifetime,
         );
+        let told = |listener: &Option<Listener>| listener.as_ref().map(ToString::to_string);
+        let mut lookupd = Self {
+            tcp_address: tcp.to_string(),
+            http_address: told(&http).unwrap_or_default(),
+            https_address: https
+                .as_ref()
+                .map_or_else(String::new, |https| https.0.to_string()),
+            read_only_address: told(&read_only).unwrap_or_default(),
+            stop: CancellationToken::new(),
+            tasks: JoinSet::new(),
+        };
+        // Where nsqd may ask: it has no token.
+        let asked = read_only.as_ref().or(http.as_ref());
         let shared = Arc::new(Shared {
-            own: PeerInfo {
-                broadcast_address: options.broadcast_address.clone(),
-                hostname: nsq_daemon::identity::hostname(),
-                http_port: http.port().map_or(0, i32::from),
-                tcp_port: tcp.port().map_or(0, i32::from),
-                version: NSQ_VERSION.to_owned(),
-                ..PeerInfo::default()
-            },
+            own: introduction(&options.broadcast_address, &tcp, asked),
             inactive_producer_timeout: options.inactive_producer_timeout,
             registry: Mutex::new(registry),
+            changes: Changes::default(),
+            refused: AtomicU64::new(0),
             started: Instant::now(),
             next_peer: AtomicU64::new(1),
         });
-        let stop = CancellationToken::new();
-        let router = api::routes().into_router(shared.clone());
-        let tasks = [
-            tokio::spawn(serve_peers(tcp, shared, stop.clone())),
-            tokio::spawn(http::serve(http, router, stop.clone())),
-        ];
-        Ok(Self {
-            tcp_address,
-            http_address,
-            stop,
-            tasks,
-        })
+        let (tasks, stop) = (&mut lookupd.tasks, &lookupd.stop);
+        if let Some(listener) = read_only {
+            let router = api::read_only_routes().into_router(shared.clone());
+            tasks.spawn(http::serve_as(
+                "HTTP, read only",
+                listener,
+                router,
+                stop.clone(),
+            ));
+        }
+        let mut router = api::routes().into_router(shared.clone());
+        if let Some(tokens) = tokens {
+            router = tokens.guard(router);
+        }
+        if let Some(http) = http {
+            tasks.spawn(http::serve(http, router.clone(), stop.clone()));
+        }
+        if let Some((https, tls)) = https {
+            tasks.spawn(http::serve_tls(https, tls, router, stop.clone()));
+        }
+        let peers = Connections {
+            name: "TCP",
+            max: match options.max_connections {
+                0 => PEERS_MAX,
+                most => usize::try_from(most).unwrap_or(usize::MAX),
+            },
+            max_rate: 0,
+            stop_grace: STOP_GRACE,
+        };
+        tasks.spawn(serve_peers(peers, tcp, shared, stop.clone()));
+        Ok(lookupd)
     }
 
     /// Where nsqd connects, with the real port.
@@ -118,18 +164,47 @@ impl Nsqlookupd {
         &self.http_address
     }
 
+    /// Where HTTPS clients connect, with the real port; empty for nowhere.
+    #[must_use]
+    pub fn https_address(&self) -> &str {
+        &self.https_address
+    }
+
+    /// Where nothing can be changed, with the real port; empty for nowhere.
+    #[must_use]
+    pub fn read_only_address(&self) -> &str {
+        &self.read_only_address
+    }
+
     /// Closes everything and waits for it, for a bounded time.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.stop.cancel();
-        for task in self.tasks {
-            if let Err(err) = task.await {
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(err) = ended {
                 tracing::error!("a listener ended badly - {err}");
             }
         }
     }
 }
 
-async fn serve_peers(listener: Listener, shared: Arc<Shared>, stop: CancellationToken) {
+/// How nsqlookupd introduces itself.
+fn introduction(broadcast_address: &str, tcp: &Listener, asked: Option<&Listener>) -> PeerInfo {
+    PeerInfo {
+        broadcast_address: broadcast_address.to_owned(),
+        hostname: nsq_daemon::identity::hostname(),
+        http_port: asked.and_then(Listener::port).map_or(0, i32::from),
+        tcp_port: tcp.port().map_or(0, i32::from),
+        version: NSQ_VERSION.to_owned(),
+        ..PeerInfo::default()
+    }
+}
+
+async fn serve_peers(
+    peers: Connections,
+    listener: Listener,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+) {
     let handle = |stream, remote: String| {
         let (shared, stop) = (shared.clone(), stop.clone());
         async move {
@@ -139,5 +214,5 @@ async fn serve_peers(listener: Listener, shared: Arc<Shared>, stop: Cancellation
             }
         }
     };
-    PEERS.serve(listener, stop.clone(), handle).await;
+    peers.serve(listener, stop.clone(), handle).await;
 }

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(parsed: &Parsed<Options>) -> anyhow::Result<()> {
     let options = &parsed.options;
-    log::init(&options.log_prefix, options.log_level, log::LogFormat::Nsq);
+    log::init(&options.log_prefix, options.log_level, options.log_format);
     open_files::raise_limit();
     tracing::info!("{}", version_text("nsqlookupd"));
     let signalled = shutdown::signalled()?;

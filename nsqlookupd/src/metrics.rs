@@ -7,7 +7,7 @@ use nsq_protocol::NSQ_VERSION;
 use crate::registry::Counts;
 
 /// The whole page.
-pub(crate) fn text(counts: Counts) -> String {
+pub(crate) fn text(counts: Counts, waiting: usize, refused: u64) -> String {
     let gauges = [
         ("nsqlookupd_topics", "Topics known.", counts.topics),
         ("nsqlookupd_channels", "Channels known.", counts.channels),
@@ -21,6 +21,16 @@ pub(crate) fn text(counts: Counts) -> String {
             "Nsqds connected.",
             counts.connected,
         ),
+        (
+            "nsqlookupd_registry_entries",
+            "Topics, channels, and nsqds in either; there is a bound.",
+            counts.entries,
+        ),
+        (
+            "nsqlookupd_lookups_waiting",
+            "Lookups that wait for a change.",
+            waiting,
+        ),
     ];
     let mut out = String::new();
     for (name, help, value) in gauges {
@@ -30,6 +40,11 @@ pub(crate) fn text(counts: Counts) -> String {
             "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n"
         );
     }
+    let _ = write!(
+        out,
+        "# HELP nsqlookupd_registrations_refused_total Registrations refused, for the registry was full.\n\
+         # TYPE nsqlookupd_registrations_refused_total counter\nnsqlookupd_registrations_refused_total {refused}\n"
+    );
     let _ = write!(
         out,
         "# HELP nsqlookupd_build_info The NSQ version this server is compatible with.\n\

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nsq_daemon::go_duration;
@@ -59,7 +60,8 @@ struct Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         if self.identified {
-            self.shared.registry.lock().disconnect(self.id);
+            let id = self.id;
+            self.shared.change(|registry| registry.disconnect(id));
         }
     }
 }
@@ -163,14 +165,14 @@ impl Membership {
             remote_address: remote.to_owned(),
             last_seen: self.shared.now(),
         };
-        self.shared.registry.lock().identify(self.id, peer);
+        let id = self.id;
+        self.shared.change(|registry| registry.identify(id, peer));
         self.identified = true;
     }
 
     fn apply(&self, command: LookupCommand, remote: &str) -> Result<Vec<u8>, ProtocolError> {
         let now = self.shared.now();
-        let mut registry = self.shared.registry.lock();
-        let silent = registry.seen(self.id, now);
+        let silent = self.shared.registry.lock().seen(self.id, now);
         match command {
             LookupCommand::Ping => {
                 if let Some(silent) = silent {
@@ -180,13 +182,18 @@ impl Membership {
             }
             LookupCommand::Register(what) => {
                 tracing::info!("CLIENT({remote}): REGISTER {what}");
-                registry.register(self.id, &what).map_err(|_| {
+                let done = self
+                    .shared
+                    .change(|registry| registry.register(self.id, &what));
+                done.map_err(|_| {
+                    self.shared.refused.fetch_add(1, Ordering::Relaxed);
                     ProtocolError::invalid("REGISTER refused, the registry is full")
                 })?;
             }
             LookupCommand::Unregister(what) => {
                 tracing::info!("CLIENT({remote}): UNREGISTER {what}");
-                registry.unregister(self.id, &what);
+                self.shared
+                    .change(|registry| registry.unregister(self.id, &what));
             }
             LookupCommand::Identify => return Err(ProtocolError::invalid("cannot IDENTIFY again")),
         }

@@ -71,6 +71,8 @@ pub struct Counts {
     pub active: usize,
     /// Nsqds connected.
     pub connected: usize,
+    /// What counts against [`MAX_ENTRIES`].
+    pub entries: usize,
 }
 
 impl Registry {
@@ -302,6 +304,7 @@ impl Registry {
                 .filter(|peer| self.is_active(peer, now))
                 .count(),
             connected: self.peers.len(),
+            entries: self.entries,
         }
     }
 
@@ -368,6 +371,8 @@ impl Peer {
             tcp_port: info.tcp_port,
             http_port: info.http_port,
             version: info.version,
+            topology_zone: info.topology_zone,
+            topology_region: info.topology_region,
         }
     }
 
@@ -380,6 +385,8 @@ impl Peer {
             tcp_port: info.tcp_port,
             http_port: info.http_port,
             version: info.version,
+            topology_zone: info.topology_zone,
+            topology_region: info.topology_region,
             tombstones: vec![],
             topics: vec![],
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use nsq_operator::runtime::permissions::{OWN, Permission, WATCHED};
+use nsq_operator::runtime::permissions::{MACHINES, OWN, Permission, WATCHED};
 use serde_json::Value;
 
 fn chart(path: &str) -> String {
@@ -49,6 +49,7 @@ fn needed(permissions: &[Permission]) -> Allowed {
 fn the_roles_grant_what_the_operator_does_and_nothing_else() {
     assert_eq!(granted("files/rules/watched.yaml"), needed(WATCHED));
     assert_eq!(granted("files/rules/own.yaml"), needed(OWN));
+    assert_eq!(granted("files/rules/machines.yaml"), needed(MACHINES));
 }
 
 #[test]

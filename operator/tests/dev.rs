@@ -48,6 +48,8 @@ fn binaries() -> PathBuf {
             "nsqd",
             "--package",
             "nsqlookupd",
+            "--package",
+            "nsq-tools",
         ])
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .status()

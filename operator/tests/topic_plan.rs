@@ -38,6 +38,7 @@ fn holding(channels: &[&str]) -> Result<Held, String> {
             .iter()
             .map(|name| ((*name).to_owned(), false))
             .collect(),
+        ..Held::default()
     })
 }
 
@@ -110,6 +111,7 @@ fn a_pause_by_hand_stays_unless_the_manifest_speaks_of_it() {
         exists: true,
         paused: true,
         channels: BTreeMap::from([("c".to_owned(), true)]),
+        ..Held::default()
     };
     let nodes = vec![node("d0", Component::Nsqd, Ok(paused))];
     let silent = topic(json!({"channels": [{"name": "c"}]}));
@@ -226,4 +228,33 @@ fn the_older_of_two_declarations_wins() {
     let younger = plan(&topic(json!({})), &found);
     assert_eq!(calls(&younger), []);
     assert_eq!(ready(&younger), ("False".to_owned(), "Conflict".to_owned()));
+}
+
+#[test]
+fn settings_are_kept_as_declared_and_others_left_alone() {
+    let declared = topic(json!({
+        "settings": {"durability": "fsync", "maxAttempts": 5, "deadLetterTopic": "dead"},
+        "channels": [{"name": "a", "settings": {"overflow": "DropOldest"}}, {"name": "b"}],
+    }));
+    let mut held = holding(&["a", "b"]).unwrap();
+    held.channel_settings = BTreeMap::from([("b".to_owned(), json!({"max_depth": 9}))]);
+    let nodes = |held: Held| observed(vec![node("d0", Component::Nsqd, Ok(held))]);
+    let of_topic = json!({"durability": "fsync", "max_attempts": 5, "dead_letter_topic": "dead"});
+    let of_a = json!({"overflow": "drop-oldest"});
+    let first = plan(&declared, &nodes(held.clone()));
+    let expected = [
+        ("d0", Call::SetTopic(of_topic.clone())),
+        ("d0", Call::SetChannel("a".into(), of_a.clone())),
+    ];
+    assert_eq!(
+        calls(&first),
+        expected.map(|(node, call)| (node.to_owned(), call))
+    );
+    // As nsqd tells them: what is not set is null.
+    held.settings = of_topic;
+    held.settings["max_depth"] = Value::Null;
+    held.channel_settings.insert("a".to_owned(), of_a);
+    let next = plan(&declared, &nodes(held));
+    assert_eq!(calls(&next), []);
+    assert_eq!(ready(&next).0, "True");
 }

@@ -1,11 +1,12 @@
-//! `cargo xtask kube build|up|down|test`: a real Kubernetes cluster on this machine, and the scenarios on it.
+//! `cargo xtask kube build|up|down|test|failover`: a real Kubernetes cluster on this machine, and the scenarios on it.
 //!
 //! With KUBECONFIG set, `test` uses that cluster instead; its nodes must be able to pull the images that
 //! NSQ_IMAGE and NSQ_TRAFFIC_IMAGE name.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -16,7 +17,13 @@ use crate::workspace::{root, run as run_command};
 /// CoreDNS listens on port 53.
 const ROOT: u64 = 0;
 
-const USAGE: &str = "cargo xtask kube build|up|down|test [SCENARIO ...]";
+const USAGE: &str =
+    "cargo xtask kube build|up|down|test [all | SCENARIO ...]|failover [--runs N] [--report FILE]";
+/// Around the table of `failover` in a report.
+const MARKS: (&str, &str) = (
+    "<!-- made by cargo xtask kube failover: begin -->",
+    "<!-- made by cargo xtask kube failover: end -->",
+);
 
 pub fn run(arguments: &[String]) -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -25,6 +32,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
         ["up"] => build().and_then(|()| up()),
         ["down"] => rig("down.sh"),
         ["test", scenarios @ ..] => test(scenarios),
+        ["failover"] => failover("20", None),
+        ["failover", "--runs", runs] => failover(runs, None),
+        ["failover", "--runs", runs, "--report", file] => failover(runs, Some(file)),
         _ => bail!("{USAGE}"),
     }
 }
@@ -91,15 +101,7 @@ fn test(scenarios: &[&str]) -> Result<()> {
     let was_up = cache()?.join("run").is_dir();
     build()?;
     up()?;
-    let outcome = run_scenarios(scenarios, |command| {
-        let cache = cache()?;
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let mut directories = vec![cache.join("bin")];
-        directories.extend(std::env::split_paths(&path));
-        command.env("PATH", std::env::join_paths(directories)?);
-        command.env("KUBECONFIG", cache.join("run/pki/admin.conf"));
-        Ok(())
-    });
+    let outcome = run_scenarios(scenarios, in_own_cluster);
     let nobody_looks = std::env::var("CI").is_ok_and(|ci| ci == "true");
     if was_up || (outcome.is_err() && !nobody_looks) {
         println!("the cluster is left running; `cargo xtask kube down` ends it");
@@ -109,15 +111,66 @@ fn test(scenarios: &[&str]) -> Result<()> {
     outcome
 }
 
-fn run_scenarios(
-    scenarios: &[&str],
-    prepare: impl FnOnce(&mut Command) -> Result<()>,
-) -> Result<()> {
-    let tests = programs::build_packages(&["nsq-kube-tests"])?;
-    let mut command = Command::new(tests.join("scenarios"));
-    command.args(scenarios);
+/// The same faults `runs` times; the table of the times goes into a report, if one is named.
+fn failover(runs: &str, report: Option<&str>) -> Result<()> {
+    build()?;
+    up()?;
+    let mut command = scenarios(&["failover", runs])?;
+    in_own_cluster(&mut command)?;
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let mut table = Vec::new();
+    for line in BufReader::new(child.stdout.take().context("no output")?).lines() {
+        let line = line?;
+        println!("{line}");
+        table.extend(line.strip_prefix("report: ").map(str::to_owned));
+    }
+    if !child.wait()?.success() {
+        bail!("the runs failed; the cluster is left running");
+    }
+    rig("down.sh")?;
+    match report {
+        Some(file) => put(file, &table.join("\n")),
+        None => Ok(()),
+    }
+}
+
+/// Puts a table between its marks.
+fn put(file: &str, table: &str) -> Result<()> {
+    let text = fs::read_to_string(file).with_context(|| file.to_owned())?;
+    let (before, rest) = text
+        .split_once(MARKS.0)
+        .with_context(|| format!("{file} has no {}", MARKS.0))?;
+    let (_, after) = rest
+        .split_once(MARKS.1)
+        .with_context(|| format!("{file} has no {}", MARKS.1))?;
+    let (begin, end) = MARKS;
+    fs::write(file, format!("{before}{begin}\n\n{table}\n\n{end}{after}"))?;
+    Ok(())
+}
+
+fn run_scenarios(names: &[&str], prepare: impl FnOnce(&mut Command) -> Result<()>) -> Result<()> {
+    let mut command = scenarios(names)?;
     prepare(&mut command)?;
     run_command(&mut command)
+}
+
+fn scenarios(arguments: &[&str]) -> Result<Command> {
+    let tests = programs::build_packages(&["nsq-kube-tests"])?;
+    let mut command = Command::new(tests.join("scenarios"));
+    command.args(arguments);
+    Ok(command)
+}
+
+/// Has kubectl, helm and the faults reach the cluster that the rig has made.
+fn in_own_cluster(command: &mut Command) -> Result<()> {
+    let cache = cache()?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut directories = vec![cache.join("bin")];
+    directories.extend(std::env::split_paths(&path));
+    command.env("PATH", std::env::join_paths(directories)?);
+    command.env("KUBECONFIG", cache.join("run/pki/admin.conf"));
+    command.env("NSQ_KUBE_RIG", root().join("tests/kube/rig"));
+    Ok(())
 }
 
 fn rig(script: &str) -> Result<()> {

@@ -38,8 +38,8 @@ pub enum Check {
     Pairs(&'static [&'static str]),
 }
 
-/// A check that takes so many times as long as on the code as it is hangs, and has noticed.
-const PATIENCE: u32 = 10;
+/// A check that takes so many times as long as on the code as it is, and a while more, hangs, and has noticed.
+const PATIENCE: u32 = 3;
 /// How `timeout` ends then.
 const HUNG: i32 = 124;
 
@@ -176,7 +176,7 @@ impl Copy {
         let mut all = Duration::ZERO;
         for check in one.checks {
             let usual = self.usual.get(check).copied().unwrap_or_default();
-            let patience = usual.max(Duration::from_secs(1)) * PATIENCE;
+            let patience = usual * PATIENCE + Duration::from_secs(20);
             let (took, status) = self.run(*check, patience)?;
             all += took;
             if !status.success() {

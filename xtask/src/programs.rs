@@ -9,12 +9,14 @@ use anyhow::{Context, Result};
 
 use crate::workspace::{cargo, output, root, run, target};
 
-/// Packages with a program in them.
-pub const PROGRAMS: &[&str] = &["nsqd", "nsqlookupd", "nsq-operator"];
+/// Packages with programs in them.
+const PACKAGES: &[&str] = &["nsqd", "nsqlookupd", "nsq-operator", "nsq-tools"];
+/// The programs, as they are called in the image.
+pub const PROGRAMS: &[&str] = &["nsqd", "nsqlookupd", "nsq-operator", "nsq_to_nsq"];
 
 /// Builds the programs as static release binaries; their directory.
 pub fn build() -> Result<PathBuf> {
-    build_packages(PROGRAMS)
+    build_packages(PACKAGES)
 }
 
 /// As [`build`], for some packages.

@@ -79,6 +79,12 @@ const STEPS: &[Step] = &[
         run: || differential::run(&[]),
     },
     Step {
+        name: "go-data",
+        about: "a Go nsqd's data directory to ours and back, stopped and killed",
+        missing: go_nsq::missing,
+        run: go_data,
+    },
+    Step {
         name: "dev",
         about: "the example cluster, nsqjs finding nsqd through nsqlookupd, and kill -9",
         missing: nsq_conformance::dev::missing,
@@ -103,6 +109,21 @@ const STEPS: &[Step] = &[
         run: || kube::run(&["test".into()]),
     },
 ];
+
+fn go_data() -> Result<()> {
+    let go = go_nsq::build()?.join("nsqd");
+    let mut command = cargo();
+    command.env("NSQ_GO_NSQD", go);
+    run_command(command.args([
+        "test",
+        "--package",
+        "nsqd",
+        "--test",
+        "go_data",
+        "--",
+        "--ignored",
+    ]))
+}
 
 fn nothing() -> Option<String> {
     None

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -47,11 +48,8 @@ impl Connections {
                 Some(_) = running.join_next(), if !running.is_empty() => {}
                 (permit, (stream, remote)) = accept(&listener, &room, next) => {
                     next = pace.count(Instant::now());
-                    let connection = handle(stream, remote);
-                    running.spawn(async move {
-                        connection.await;
-                        drop(permit);
-                    });
+                    // An async block would hold the connection twice, before and while it is awaited.
+                    running.spawn(handle(stream, remote).map(move |()| drop(permit)));
                 }
             }
         }

@@ -1,20 +1,22 @@
 //! TLS towards clients: a certificate and its key, from PEM files.
 
 mod any_client;
+mod reloading;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use thiserror::Error;
 use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::{Error as PemError, PemObject};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::server::{NoClientAuth, VerifierBuilderError, WebPkiClientVerifier};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{Error as RustlsError, RootCertStore, ServerConfig, crypto};
 
 use any_client::AnyClient;
+use reloading::Reloading;
 
 pub use tokio_rustls::TlsAcceptor;
 
@@ -50,7 +52,7 @@ pub enum Clients<'a> {
     SignedBy(&'a Path),
 }
 
-/// Serves with this certificate (and the chain after it in the file) and key.
+/// Serves with this certificate (and the chain after it in the file) and key; they are read again when they change.
 ///
 /// # Errors
 /// [`TlsError`] when a file cannot be read, or the two do not belong together.
@@ -60,18 +62,17 @@ pub fn acceptor(
     oldest: Oldest,
     clients: Clients<'_>,
 ) -> Result<TlsAcceptor, TlsError> {
-    let chain = certificates(cert)?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(file_error(key))?;
     let versions: &[_] = match oldest {
         Oldest::Tls12 => &[&TLS12, &TLS13],
         Oldest::Tls13 => &[&TLS13],
     };
     let provider = Arc::new(crypto::ring::default_provider());
+    let certificate = Reloading::open(cert, key, &provider)?;
     let verifier = verifier(clients, &provider)?;
     let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)?;
+        .with_cert_resolver(Arc::new(certificate));
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 

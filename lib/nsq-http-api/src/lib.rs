@@ -28,7 +28,7 @@ pub use drain::{DrainStatus, DrainingChannel, DrainingTopic};
 pub use error::{Error, ErrorKind};
 pub use nsqd::{Info, Nsqd, StatsQuery};
 pub use nsqlookupd::{Channels, Lookup, LookupInfo, Node, Nodes, Nsqlookupd, Producer, Topics};
-pub use pair::{AdoptionStatus, MirrorStatus, PairStatus};
+pub use pair::{AdoptOrder, AdoptionStatus, MirrorStatus, PairStatus};
 pub use stats::Stats;
 pub use tls::{TlsClient, TlsOptions, TlsSetupError};
 

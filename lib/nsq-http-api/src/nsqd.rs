@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::client::Server;
-use crate::{DrainStatus, Error, PairStatus, Stats};
+use crate::{AdoptOrder, DrainStatus, Error, PairStatus, Stats};
 
 /// `/info` of nsqd.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,6 +198,17 @@ impl Nsqd<'_> {
         let body = Bytes::from(settings.to_string());
         let query = [("topic", topic), ("channel", channel)];
         self.server.post("/channel/settings", &query, body).await
+    }
+
+    /// Has the node take over what it mirrors of its peer. `NO_MIRROR_OF_NODE`, `NODE_CAME_BACK`.
+    pub async fn adopt(&self, order: &AdoptOrder<'_>) -> Result<(), Error> {
+        let run = order.run.to_string();
+        let query = [
+            ("node", order.node),
+            ("incarnation", order.incarnation),
+            ("run", run.as_str()),
+        ];
+        self.server.post("/pair/adopt", &query, Bytes::new()).await
     }
 
     async fn topic(&self, path: &str, topic: &str) -> Result<(), Error> {

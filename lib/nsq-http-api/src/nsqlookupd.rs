@@ -37,6 +37,11 @@ pub struct Producer {
     pub tcp_port: i32,
     pub http_port: i32,
     pub version: String,
+    /// Where it is, if it says so; NSQ 1.3's do not.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub topology_zone: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub topology_region: String,
 }
 
 /// `/nodes`: every nsqd that is not inactive, tombstoned or not.
@@ -59,6 +64,11 @@ pub struct Node {
     pub tcp_port: i32,
     pub http_port: i32,
     pub version: String,
+    /// Where it is, if it says so; NSQ 1.3's do not.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub topology_zone: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub topology_region: String,
     /// `tombstones[i]` belongs to `topics[i]`.
     #[serde(deserialize_with = "null_as_default")]
     pub tombstones: Vec<bool>,

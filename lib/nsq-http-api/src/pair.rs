@@ -79,3 +79,13 @@ pub struct AdoptionStatus {
     /// Every message was taken over.
     pub done: bool,
 }
+
+/// An order to adopt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdoptOrder<'a> {
+    /// Name of the node whose messages are taken over.
+    pub node: &'a str,
+    /// As they were last seen of that node: an order that comes too late is refused.
+    pub incarnation: &'a str,
+    pub run: u64,
+}

@@ -1,12 +1,14 @@
 //! Group commit: who waits for the disk, and the threads that serve them.
 //!
-//! One thread syncs. While it does, the next group gathers; there is no artificial delay. A second thread keeps
+//! One thread syncs. While it does, the next group gathers. Those who are served by a sync are often back at once
+//! with more: a sync that begins with the first of them makes all others wait for the one after it, so the thread
+//! gives them a moment, a small part of what a sync takes ([`Gathering`]). A second thread keeps
 //! house (spare segments, free space), because that may take long and must not hold up a group.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::log::Log;
 use crate::{JournalError, Lsn};
@@ -26,11 +28,34 @@ const RETRY: Duration = Duration::from_millis(50);
 /// How often the keeper looks at the free space when nothing happens.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
+/// A group is waited for at most this part of the time that the last sync took.
+const PART_OF_A_SYNC: u32 = 8;
+
 /// The next group.
 #[derive(Default)]
 pub(crate) struct Waiting {
     group: Vec<(Lsn, Arc<dyn Waiter>)>,
+    /// So many are waited for: nobody before need tell the thread.
+    wanted: usize,
     stop: bool,
+}
+
+/// For whom the next sync is worth waiting, and how long.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Gathering {
+    wanted: usize,
+    patience: Duration,
+}
+
+impl Gathering {
+    /// After a sync that took so long and served so many: three quarters of them, since one who is slow must not
+    /// hold up the others. Nobody waits for a single client.
+    fn after(served: usize, took: Duration) -> Self {
+        Self {
+            wanted: served * 3 / 4,
+            patience: took / PART_OF_A_SYNC,
+        }
+    }
 }
 
 impl Waiting {
@@ -63,50 +88,63 @@ impl Log {
         if self.durable.load(Ordering::Acquire) >= upto || self.poison.check().is_err() {
             return waiter.wake();
         }
-        self.waiting.lock().push(upto, waiter);
-        self.work.notify_one();
+        let enough = {
+            let mut waiting = self.waiting.lock();
+            waiting.push(upto, waiter);
+            waiting.group.len() >= waiting.wanted
+        };
+        if enough {
+            self.work.notify_one();
+        }
         // A poisoning between the first look and the push has already woken everybody else.
         if self.poison.check().is_err() {
             self.wake(Lsn::MAX);
         }
     }
 
-    /// Wakes those whose position is reached.
-    pub(crate) fn wake(&self, durable: Lsn) {
+    /// Wakes those whose position is reached; how many they are.
+    pub(crate) fn wake(&self, durable: Lsn) -> usize {
         let ready = self.waiting.lock().reached(durable);
+        let count = ready.len();
         match self.wake_all.get() {
             Some(wake_all) if ready.len() > 1 => wake_all(ready),
             _ => ready.into_iter().for_each(Waiter::wake),
         }
+        count
     }
 
-    /// One group: sync and wake. Returns true when the disk is full and the group goes on waiting.
-    pub(crate) fn commit(&self) -> bool {
+    /// One group: sync and wake. How many were served; `None` when the disk is full and the group goes on waiting.
+    pub(crate) fn commit(&self) -> Option<usize> {
         match self.sync() {
-            Ok(durable) => {
-                self.wake(durable);
-                false
-            }
+            Ok(durable) => Some(self.wake(durable)),
             // What was written before the segment that could not be made is still there to be synced by the next try.
-            Err(JournalError::DiskFull(_)) => true,
-            Err(_) => {
-                self.wake(Lsn::MAX);
-                false
-            }
+            Err(JournalError::DiskFull(_)) => None,
+            Err(_) => Some(self.wake(Lsn::MAX)),
         }
     }
 
     fn run_sync(&self) {
+        let mut gathering = Gathering::default();
         let mut waiting = self.waiting.lock();
         while !waiting.stop {
             if waiting.group.is_empty() {
                 self.work.wait(&mut waiting);
                 continue;
             }
+            let Gathering { wanted, patience } = std::mem::take(&mut gathering);
+            if waiting.group.len() < wanted {
+                waiting.wanted = wanted;
+                self.work.wait_for(&mut waiting, patience);
+                waiting.wanted = 0;
+            }
             drop(waiting);
-            let full = self.commit();
+            let began = Instant::now();
+            let served = self.commit();
+            if let Some(served) = served {
+                gathering = Gathering::after(served, began.elapsed());
+            }
             waiting = self.waiting.lock();
-            if full && !waiting.stop {
+            if served.is_none() && !waiting.stop {
                 self.work.wait_for(&mut waiting, RETRY);
             }
         }
@@ -159,6 +197,17 @@ mod tests {
     struct Somebody(#[allow(dead_code)] u8);
     impl Waiter for Somebody {
         fn wake(self: Arc<Self>) {}
+    }
+
+    #[test]
+    fn a_lone_client_is_not_waited_for() {
+        let took = Duration::from_millis(8);
+        assert_eq!(Gathering::after(1, took).wanted, 0);
+        let many = Gathering {
+            wanted: 48,
+            patience: Duration::from_millis(1),
+        };
+        assert_eq!(Gathering::after(64, took), many);
     }
 
     #[test]

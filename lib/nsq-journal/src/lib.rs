@@ -7,6 +7,7 @@ mod checkpoint;
 mod chunk;
 mod commit;
 mod disk;
+pub mod diskqueue;
 mod durations;
 mod error;
 mod journal;

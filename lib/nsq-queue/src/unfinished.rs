@@ -108,6 +108,12 @@ impl<H: Host> Topic<H> {
         batch
     }
 
+    /// The highest id of the messages that were published here and are waited for.
+    pub fn last_id(&self) -> Option<u64> {
+        let lane = &self.lanes[LaneKind::Fifo as usize];
+        lane.id_before(lane.next_pos)
+    }
+
     /// Journal position behind the newest record of a message, not above what it is; `None`: it is
     /// not here.
     pub fn base_floor(&self, id: u64) -> Option<u64> {

@@ -104,7 +104,15 @@ where
     if let Some(role) = connection.link.filter(|_| !connection.client.is_hung_up()) {
         let read = std::mem::take(&mut connection.link_read);
         let (nsqd, client) = (Arc::clone(&connection.nsqd), Arc::clone(&connection.client));
-        crate::pair::serve(nsqd, &mut connection.stream, read, role, client).await;
+        // Of few connections, and large: the others do not carry it.
+        Box::pin(crate::pair::serve(
+            nsqd,
+            &mut connection.stream,
+            read,
+            role,
+            client,
+        ))
+        .await;
     }
     poll_fn(|cx| {
         connection.stream.close(cx);

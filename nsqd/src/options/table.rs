@@ -175,7 +175,7 @@ fn security() -> Vec<Opt<O>> {
         Opt::value("http-read-only-address", |o: &mut O| &mut o.http_read_only_address, text(""),
             "<addr>:<port> where probes and monitoring are answered without token or certificate, and nothing else"),
         Opt::value("tls-cert", |o: &mut O| &mut o.tls_cert, text(""),
-            "file with the server's certificate"),
+            "file with the server's certificate; read again when it changes"),
         Opt::value("tls-key", |o: &mut O| &mut o.tls_key, text(""),
             "file with the certificate's key"),
         Opt::value("tls-client-auth-policy", |o: &mut O| &mut o.tls_client_auth_policy, text(""),

@@ -301,6 +301,71 @@ fn takers(
     takers
 }
 
+<<<<<<< HEAD
+=======
+/// R13: written also when the message is here: its base moves up.
+fn write_import(
+    nsqd: &Nsqd,
+    queue: &mut Topic<NsqHost>,
+    message: &Unfinished<ChunkRef>,
+    takers: &Takers,
+    committed: Lsn,
+    effects: &mut Effects<NsqHost>,
+) -> Result<(), JournalError> {
+    let (topic, now) = (queue.number, nsqd.clock.now());
+    let waiting = || takers.waiting.iter().map(|(_, pending)| pending);
+    let attempts = waiting().map(|pending| pending.attempts).min().unwrap_or(0);
+    let due = waiting()
+        .map(|pending| pending.due)
+        .min()
+        .unwrap_or(message.due);
+    let placed = nsqd.journal.place(&Record::Import {
+        topic,
+        id: message.id,
+        timestamp: message.timestamp,
+        attempts,
+        due,
+        held: message.held,
+        finished: List::Given(&takers.finished),
+        body: message.chunk.0.bytes(message.offset, message.len),
+        body_at: 0,
+    })?;
+    let finished = [&takers.finished[..], &takers.ephemeral].concat();
+    let import = Import {
+        id: message.id,
+        timestamp: message.timestamp,
+        attempts,
+        due,
+        held: message.held,
+        finished: &finished,
+        chunk: &ChunkRef(placed.chunk),
+        offset: placed.bodies_at + IMPORT_BODY + 4 * takers.finished.len() as u32,
+        len: message.len,
+        base: placed.end,
+        kept_at: placed.end,
+        committed,
+    };
+    queue.import(&import, now, effects);
+    for &(channel, pending) in &takers.waiting {
+        if (pending.attempts, pending.due) == (attempts, due) {
+            continue;
+        }
+        let (id, attempts, due) = (message.id, pending.attempts, pending.due);
+        let item = Requeued { id, attempts, due };
+        nsqd.journal.append(&Record::Requeue {
+            topic,
+            channel,
+            items: List::Given(&[item]),
+        })?;
+        queue.put_off(channel, nsq_queue::Requeued { id, attempts, due }, now);
+    }
+    Ok(())
+}
+
+/// Bytes of an import record before its list of channels.
+pub(crate) const IMPORT_BODY: u32 = 4 + 8 + 8 + 2 + 8 + 1 + 4;
+
+>>>>>>> main
 impl Shared {
     /// The incarnation and kept end of a mirror that lacks nothing.
     pub(super) fn covering(&self) -> Option<(u64, Position)> {

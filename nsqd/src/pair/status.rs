@@ -13,7 +13,15 @@ impl Pair {
     /// How things stand.
     pub(crate) fn status(&self, nsqd: &Arc<Nsqd>) -> PairStatus {
         let (tail, now) = (nsqd.journal.tail(), nsqd.clock.now());
-        let (up, (copy, (peer_lost, level_at)), lag, listing, mirror, adoption, importing) = {
+        let (
+            up,
+            (copy, (peer_lost, level_at)),
+            (lag, reached),
+            listing,
+            mirror,
+            adoption,
+            importing,
+        ) = {
             let shared = self.shared.lock();
             let mirror = shared.mirror.as_ref().map(|mirror| MirrorStatus {
                 node: mirror.node.clone(),
@@ -34,7 +42,10 @@ impl Pair {
                     let waiting = self.gate.lock();
                     (waiting.gate.is_lost(), waiting.level_at)
                 }),
-                shared.lag.behind(shared.copy.acked, tail, now),
+                (
+                    shared.lag.behind(shared.copy.acked, tail, now),
+                    shared.lag.reached(shared.copy.acked),
+                ),
                 shared.listing,
                 mirror,
                 adoption,
@@ -55,7 +66,7 @@ impl Pair {
                 && !peer_lost
                 && match self.awaited {
                     // What only this node has beyond that nobody was told to be kept.
-                    true => copy.acked >= level_at,
+                    true => reached >= level_at,
                     false => unmirrored.messages == 0,
                 }
                 && copy.whole

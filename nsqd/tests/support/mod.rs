@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used)] // each test uses its part
 
 pub mod auth_server;
+pub mod files;
 pub mod http;
 pub mod script;
 pub mod upgrade;

@@ -10,15 +10,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 pub async fn start() -> Nsqlookupd {
-    let options = Options {
+    Nsqlookupd::start(&options()).await.unwrap()
+}
+
+/// Ports of its own.
+pub fn options() -> Options {
+    Options {
         tcp_address: "127.0.0.1:0".into(),
         http_address: "127.0.0.1:0".into(),
         broadcast_address: "127.0.0.1".into(),
         inactive_producer_timeout: Duration::from_secs(300),
         tombstone_lifetime: Duration::from_secs(45),
         ..Options::default()
-    };
-    Nsqlookupd::start(&options).await.unwrap()
+    }
 }
 
 /// A connection as nsqd's.
@@ -87,8 +91,13 @@ pub const IDENTITY: &str = r#"{"version": "1.3.0", "tcp_port": 9150, "http_port"
 
 /// Status and body of `GET /path` or `POST /path`; the NSQ header is checked on the way.
 pub async fn http(lookupd: &Nsqlookupd, request: &str) -> (u16, String) {
-    let mut socket = TcpStream::connect(lookupd.http_address()).await.unwrap();
-    let text = format!("{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    http_at(lookupd.http_address(), request, "").await
+}
+
+/// As [`http`], anywhere, with headers.
+pub async fn http_at(address: &str, request: &str, headers: &str) -> (u16, String) {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let text = format!("{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
     socket.write_all(text.as_bytes()).await.unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.unwrap();
@@ -96,7 +105,9 @@ pub async fn http(lookupd: &Nsqlookupd, request: &str) -> (u16, String) {
     let versioned = head.contains("\r\nX-Nsq-Content-Type: nsq; version=1.0\r\n");
     assert_eq!(
         versioned,
-        !request.contains("/ping") && !request.contains("/metrics"),
+        !["/ping", "/metrics", "/livez", "/readyz"]
+            .iter()
+            .any(|plain| head.starts_with("HTTP/1.1 200") && request.contains(plain)),
         "{head}"
     );
     (head[9..12].parse().unwrap(), body.to_owned())

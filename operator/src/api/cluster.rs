@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::options::{NSQD, NSQLOOKUPD};
+use super::replication::{NodeLossPolicy, PairStatus, ReplicationSpec};
 use super::scalar::Scalar;
 
 /// A cluster of nsqd nodes, found through nsqlookupd.
@@ -31,6 +32,7 @@ use super::scalar::Scalar;
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Nsqd", type_ = "string", json_path = ".status.nsqd.summary", description = "nsqd nodes that are ready, of those wanted"),
     printcolumn(name = "Lookupd", type_ = "string", json_path = ".status.nsqlookupd.summary", description = "nsqlookupd nodes that are ready, of those wanted"),
+    printcolumn(name = "Mirrored", type_ = "string", json_path = ".status.mirrored", description = "replication pairs of which either disk may be lost now, of all"),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Publish", type_ = "string", json_path = ".status.publishAddress", priority = 1),
@@ -55,6 +57,12 @@ pub struct NsqClusterSpec {
 /// The nodes that hold messages.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.replication) || !self.replication.enabled || self.replicas % 2 == 0")
+        .message("nsqd.replicas must be even with nsqd.replication: the nodes mirror each other two by two"),
+    validation = Rule::new("!has(self.replication) || !self.replication.enabled || self.durability != 'memory'")
+        .message("nsqd.replication needs durability write or fsync: what is in memory only cannot be mirrored"),
+)]
 pub struct NsqdSpec {
     /// How many; they run in pairs whose two nodes never share a machine.
     #[serde(default = "two")]
@@ -70,6 +78,12 @@ pub struct NsqdSpec {
     /// When a publisher gets its OK.
     #[serde(default)]
     pub durability: Durability,
+    /// Pairs of nodes that keep a copy of each other's messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication: Option<ReplicationSpec>,
+    /// What may be done about a machine that does not answer any more.
+    #[serde(default)]
+    pub node_loss_policy: NodeLossPolicy,
     /// Compute resources of each node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
@@ -220,6 +234,13 @@ pub struct NsqClusterStatus {
     pub lookup_address: String,
     pub nsqd: NodeCounts,
     pub nsqlookupd: NodeCounts,
+    /// Pairs of which either disk may be lost now, of all: `1/1`. Empty without replication.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub mirrored: String,
+    /// How each replication pair stands.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub pairs: Vec<PairStatus>,
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }

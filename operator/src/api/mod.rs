@@ -8,7 +8,9 @@ mod cluster;
 mod condition;
 mod crd;
 mod options;
+mod replication;
 mod scalar;
+mod settings;
 mod topic;
 
 pub use cluster::{
@@ -18,7 +20,11 @@ pub use cluster::{
 pub use condition::{ConditionState, Conditions};
 pub use crd::{all as all_crds, to_yaml as crd_to_yaml};
 pub use options::{NSQD as NSQD_OPTIONS, NSQLOOKUPD as NSQLOOKUPD_OPTIONS, OptionSet};
+pub use replication::{
+    MirrorAck, NodeLossPolicy, OnPeerLoss, PairNodeStatus, PairStatus, ReplicationSpec,
+};
 pub use scalar::Scalar;
+pub use settings::{ChannelSettings, Overflow, TopicSettings};
 pub use topic::{ChannelSpec, DeletionPolicy, NsqTopic, NsqTopicSpec, NsqTopicStatus};
 
 /// API group of both resources.

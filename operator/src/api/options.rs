@@ -1,7 +1,7 @@
 //! Which command line options of the daemons a manifest may set.
 //!
-//! The lists are NSQ 1.3's, without those that the operator itself sets (addresses, paths, identity)
-//! and without those that end the process (`version`, `config`). They become CEL rules, so that a
+//! The lists are NSQ 1.3's and our own, without those that the operator itself sets (addresses, paths, identity)
+//! and without those that end the process (`version`). They become CEL rules, so that a
 //! misspelt option is refused by the API server and not by a pod that does not start.
 
 use kube::core::{Message, Rule};
@@ -23,16 +23,21 @@ pub const NSQD: OptionSet = OptionSet {
     free: &[
         "auth-http-address",
         "auth-http-request-method",
+        "command-timeout",
         "deflate",
         "e2e-processing-latency-percentile",
         "e2e-processing-latency-window-time",
         "http-client-connect-timeout",
         "http-client-request-timeout",
+        "log-format",
         "log-level",
         "log-prefix",
+        "max-accept-rate",
         "max-body-size",
         "max-bytes-per-file",
         "max-channel-consumers",
+        "max-connections",
+        "max-defer-timeout",
         "max-deflate-level",
         "max-heartbeat-interval",
         "max-msg-size",
@@ -42,6 +47,7 @@ pub const NSQD: OptionSet = OptionSet {
         "max-rdy-count",
         "max-req-timeout",
         "mem-queue-size",
+        "memory-limit",
         "min-output-buffer-timeout",
         "msg-timeout",
         "output-buffer-timeout",
@@ -61,12 +67,18 @@ pub const NSQD: OptionSet = OptionSet {
         "broadcast-address",
         "broadcast-http-port",
         "broadcast-tcp-port",
+        "config",
         "data-path",
         "durability",
         "http-address",
         "https-address",
         "lookupd-tcp-address",
+        "mirror-ack",
         "node-id",
+        "on-peer-loss",
+        "pair-name",
+        "pair-with",
+        "peer-loss-timeout",
         "tcp-address",
     ],
 };

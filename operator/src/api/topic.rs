@@ -4,6 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema, ResourceExt};
 use serde::{Deserialize, Serialize};
 
+use super::settings::{ChannelSettings, TopicSettings};
+
 /// A topic and its channels, kept on every node of a cluster.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
@@ -55,6 +57,10 @@ pub struct NsqTopicSpec {
     /// Whether messages wait in the topic; without it, whoever pauses it decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
+    /// Durability, limits, age and dead letters, kept as a whole: what is left out is as in NSQ. Without it, whoever
+    /// sets them decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<TopicSettings>,
     /// What becomes of the topic, and of channels taken off the list, when they are no longer declared.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
@@ -75,6 +81,9 @@ pub struct ChannelSpec {
     /// Whether the channel delivers nothing; without it, whoever pauses it decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
+    /// Stand before the topic's; kept as a whole. Without it, whoever sets them decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<ChannelSettings>,
 }
 
 /// What becomes of a topic in NSQ when its NsqTopic is deleted.

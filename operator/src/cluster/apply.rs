@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Client, Resource};
@@ -12,10 +12,11 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use thiserror::Error;
 
-use super::build::PUBLISH;
+use super::act::act;
 use super::object::Object;
-use super::plan::{Action, Deletion, Plan};
+use super::plan::{Deletion, Plan};
 use crate::api::{NsqCluster, NsqClusterStatus};
+use crate::runtime::context::Context;
 
 /// Field manager of everything this controller writes.
 pub const MANAGER: &str = "nsq-operator/cluster";
@@ -25,15 +26,33 @@ pub const MANAGER: &str = "nsq-operator/cluster";
 #[error("cannot {what}: {source}")]
 pub struct Failure {
     what: String,
-    source: kube::Error,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Failure {
+    pub(super) fn new(
+        what: String,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            what,
+            source: Box::new(source),
+        }
+    }
 }
 
 /// Carries out everything but the status. A step that fails does not keep the others from being done, for one of
-/// them may be what heals it; only pods are left alone then.
+/// them may be what heals it; only pods are left alone then, but for steps that can do no harm.
 ///
 /// # Errors
 /// Every step that failed.
-pub async fn apply(client: &Client, namespace: &str, plan: &Plan) -> Result<(), Vec<Failure>> {
+pub async fn apply(
+    context: &Context,
+    namespace: &str,
+    cluster: &str,
+    plan: &Plan,
+) -> Result<(), Vec<Failure>> {
+    let client = &context.client;
     let mut failures = Vec::new();
     for object in &plan.apply {
         failures.extend(write(client, namespace, object).await.err());
@@ -41,11 +60,12 @@ pub async fn apply(client: &Client, namespace: &str, plan: &Plan) -> Result<(), 
     for deletion in &plan.delete {
         failures.extend(delete(client, namespace, deletion).await.err());
     }
-    if !failures.is_empty() {
-        return Err(failures);
-    }
+    let all_written = failures.is_empty();
     for action in &plan.actions {
-        failures.extend(act(client, namespace, action).await.err());
+        if !all_written && !action.is_harmless() {
+            continue;
+        }
+        failures.extend(act(context, namespace, cluster, action).await.err());
     }
     if failures.is_empty() {
         Ok(())
@@ -80,6 +100,7 @@ pub async fn report(
 async fn write(client: &Client, namespace: &str, object: &Object) -> Result<(), Failure> {
     match object {
         Object::ServiceAccount(object) => write_one(client, namespace, object.as_ref()).await,
+        Object::ConfigMap(object) => write_one(client, namespace, object.as_ref()).await,
         Object::Service(object) => write_one(client, namespace, object.as_ref()).await,
         Object::PodDisruptionBudget(object) => write_one(client, namespace, object.as_ref()).await,
         Object::StatefulSet(object) => write_one(client, namespace, object.as_ref()).await,
@@ -102,35 +123,24 @@ where
 }
 
 async fn delete(client: &Client, namespace: &str, deletion: &Deletion) -> Result<(), Failure> {
-    let api: Api<PodDisruptionBudget> = Api::namespaced(client.clone(), namespace);
-    let deleted = api.delete(&deletion.name, &exactly(&deletion.uid)).await;
-    done(gone_is_fine(deleted), || {
-        format!("delete {} {}", deletion.kind, deletion.name)
-    })
-}
-
-async fn act(client: &Client, namespace: &str, action: &Action) -> Result<(), Failure> {
-    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    match action {
-        Action::Restart { pod, uid, .. } => {
-            let deleted = api.delete(pod, &exactly(uid)).await;
-            done(gone_is_fine(deleted), || format!("delete pod {pod}"))
+    let name = &deletion.name;
+    let what = || format!("delete {} {name}", deletion.kind);
+    match deletion.kind {
+        "ConfigMap" => {
+            let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+            let deleted = api.delete(name, &exactly(&deletion.uid)).await;
+            done(gone_is_fine(deleted), what)
         }
-        Action::Publish { pod, uid, publish } => {
-            let patch = json!({"metadata": {
-                "uid": uid, // refused if another pod has taken the name
-                "labels": {PUBLISH: publish.to_string()},
-            }});
-            let patched = api
-                .patch(pod, &PatchParams::default(), &Patch::Merge(&patch))
-                .await;
-            done(patched, || format!("label pod {pod}"))
+        _ => {
+            let api: Api<PodDisruptionBudget> = Api::namespaced(client.clone(), namespace);
+            let deleted = api.delete(name, &exactly(&deletion.uid)).await;
+            done(gone_is_fine(deleted), what)
         }
     }
 }
 
 /// Deletes this very object, never one that has taken its name since.
-fn exactly(uid: &str) -> DeleteParams {
+pub(super) fn exactly(uid: &str) -> DeleteParams {
     DeleteParams {
         preconditions: Some(Preconditions {
             uid: Some(uid.to_owned()),
@@ -140,16 +150,18 @@ fn exactly(uid: &str) -> DeleteParams {
     }
 }
 
-fn gone_is_fine<T>(result: kube::Result<T>) -> kube::Result<()> {
+pub(super) fn gone_is_fine<T>(result: kube::Result<T>) -> kube::Result<()> {
     match result {
         Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
         other => other.map(drop),
     }
 }
 
-fn done<T>(result: kube::Result<T>, what: impl FnOnce() -> String) -> Result<(), Failure> {
-    result.map(drop).map_err(|source| Failure {
-        what: what(),
-        source,
-    })
+pub(super) fn done<T>(
+    result: kube::Result<T>,
+    what: impl FnOnce() -> String,
+) -> Result<(), Failure> {
+    result
+        .map(drop)
+        .map_err(|source| Failure::new(what(), source))
 }

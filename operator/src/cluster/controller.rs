@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::runtime::controller::Action;
+use kube::runtime::controller::Action as Next;
 use thiserror::Error;
 use tracing::{info, warn};
 
@@ -13,7 +13,7 @@ use super::apply::{Failure, apply, report};
 use super::decide;
 use super::observe::{Source, observe};
 use super::observed::Observed;
-use super::plan::Plan;
+use super::plan::{Action, Plan};
 use super::validate::validate;
 use crate::api::NsqCluster;
 use crate::runtime::context::{Context, key};
@@ -47,10 +47,7 @@ fn sentences(failures: &[Failure]) -> String {
 ///
 /// # Errors
 /// Whatever kept the pass from being finished; it is tried again later.
-pub async fn pass(
-    cluster: Arc<Guarded<NsqCluster>>,
-    context: Arc<Context>,
-) -> Result<Action, Error> {
+pub async fn pass(cluster: Arc<Guarded<NsqCluster>>, context: Arc<Context>) -> Result<Next, Error> {
     let cluster = match &cluster.0 {
         Ok(cluster) => cluster,
         Err(invalid) => return Err(Error::Unreadable(invalid.error.clone())),
@@ -62,7 +59,7 @@ pub async fn pass(
     context.metrics.passed(CONTROLLER, &done, begun.elapsed());
     let (_, requeue) = done?;
     context.succeeded(&key(cluster));
-    Ok(Action::requeue(requeue))
+    Ok(Next::requeue(requeue))
 }
 
 /// Whether anything was written, and when to look again.
@@ -78,7 +75,7 @@ async fn pass_over(cluster: &NsqCluster, context: &Context) -> Result<(bool, Dur
     if plan.is_empty(cluster) {
         return Ok((false, requeue));
     }
-    let applied = apply(&context.client, &namespace, &plan).await;
+    let applied = apply(context, &namespace, &name, &plan).await;
     if applied.is_ok() {
         log(&namespace, &name, &plan);
     }
@@ -109,8 +106,21 @@ async fn decide_on_fresh_facts(cluster: &NsqCluster, context: &Context) -> Resul
     if plan.apply.is_empty() && plan.delete.is_empty() && plan.actions.is_empty() {
         return Ok(plan);
     }
-    let live = look(Source::Live).await.map_err(Error::Observe)?;
-    Ok(decide(cluster, &live))
+    match look(Source::Live).await {
+        Ok(live) => Ok(decide(cluster, &live)),
+        // Without the API server, what can do no harm is done on what is known.
+        Err(_) if plan.actions.iter().any(Action::is_harmless) => Ok(Plan {
+            apply: Vec::new(),
+            delete: Vec::new(),
+            actions: plan
+                .actions
+                .into_iter()
+                .filter(Action::is_harmless)
+                .collect(),
+            ..plan
+        }),
+        Err(err) => Err(Error::Observe(err)),
+    }
 }
 
 fn log(namespace: &str, name: &str, plan: &Plan) {
@@ -144,9 +154,9 @@ fn log(namespace: &str, name: &str, plan: &Plan) {
 }
 
 /// Called when a pass has failed; says when to try again.
-pub fn failed(cluster: Arc<Guarded<NsqCluster>>, error: &Error, context: Arc<Context>) -> Action {
+pub fn failed(cluster: Arc<Guarded<NsqCluster>>, error: &Error, context: Arc<Context>) -> Next {
     let key = key(cluster.as_ref());
     let wait = context.failed(&key);
     warn!(cluster = key, error = %error, "the pass failed, next try in {wait:.1?}");
-    Action::requeue(wait)
+    Next::requeue(wait)
 }

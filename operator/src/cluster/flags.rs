@@ -17,6 +17,8 @@ pub enum Value {
     ListenHttp,
     /// The host under which others reach this node.
     OwnHost,
+    /// The name of this node, which never changes.
+    OwnName,
     /// A directory for this node alone.
     DataPath,
     /// A number that no other node of the cluster has.
@@ -53,6 +55,15 @@ fn nsqd_flags(cluster: &ValidatedCluster) -> Vec<Flag> {
             Value::Text(cluster.durability.as_str().to_owned()),
         ),
     ];
+    if let Some(replication) = &cluster.replication {
+        let text = |text: &str| Value::Text(text.to_owned());
+        flags.extend([
+            flag("pair-name", Value::OwnName),
+            flag("mirror-ack", text(replication.mirror_ack.as_str())),
+            flag("on-peer-loss", text(replication.on_peer_loss.as_str())),
+            flag("peer-loss-timeout", text(&replication.peer_loss_timeout)),
+        ]);
+    }
     let lookupds = (0..cluster.nsqlookupd.replicas).map(Node::nsqlookupd);
     flags.extend(lookupds.map(|node| flag("lookupd-tcp-address", Value::TcpOf(node))));
     flags.extend(texts(&cluster.nsqd.options));
@@ -72,6 +83,25 @@ fn nsqlookupd_flags(cluster: &ValidatedCluster) -> Vec<Flag> {
     }
     flags.extend(texts(options));
     flags
+}
+
+/// Options of one nsqd alone: who its peer is. None without replication.
+#[must_use]
+pub fn of_node(cluster: &ValidatedCluster, node: Node) -> Vec<Flag> {
+    match cluster.replication {
+        Some(_) => vec![flag(
+            "pair-with",
+            Value::Text(node.peer().pod_name(&cluster.name)),
+        )],
+        None => Vec::new(),
+    }
+}
+
+/// Options of the `nsq_to_nsq --mirror` beside one nsqd, but for the mode and its own nsqd's
+/// address: it reads the peer's journal.
+#[must_use]
+pub fn of_mirror(node: Node) -> Vec<Flag> {
+    vec![flag("origin-tcp-address", Value::TcpOf(node.peer()))]
 }
 
 fn flag(name: &str, value: Value) -> Flag {

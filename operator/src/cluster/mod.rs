@@ -1,15 +1,19 @@
 //! The controller of `NsqCluster`.
 
+mod act;
 pub mod apply;
 pub mod build;
 pub mod controller;
 pub mod flags;
 pub mod leaving;
+pub mod machines;
 pub mod names;
 pub mod object;
 pub mod observe;
 pub mod observed;
 pub mod plan;
+pub mod pods;
+pub mod pulse;
 pub mod validate;
 
 use crate::api::NsqCluster;

@@ -92,6 +92,15 @@ impl Node {
         }
     }
 
+    /// The other node of its pair.
+    #[must_use]
+    pub fn peer(self) -> Self {
+        Self {
+            ordinal: self.ordinal ^ 1,
+            ..self
+        }
+    }
+
     /// Name of its pod.
     #[must_use]
     pub fn pod_name(self, cluster: &str) -> String {
@@ -152,6 +161,12 @@ pub fn pair_of_set(cluster: &str, set: &str) -> Option<u32> {
         .ok()
 }
 
+/// ConfigMap that tells each node of a pair who its peer is.
+#[must_use]
+pub fn pair_config(cluster: &str, pair: u32) -> String {
+    format!("{}-pair", nsqd_set(cluster, pair))
+}
+
 /// StatefulSet of the nsqlookupds.
 #[must_use]
 pub fn nsqlookupd_set(cluster: &str) -> String {
@@ -199,6 +214,7 @@ mod tests {
             assert_eq!(Node::from_pod_name("a-nsqd-1", &pod), Some(node));
         }
         assert_eq!(Node::nsqd(3).pod_name("demo"), "demo-nsqd-1-1");
+        assert_eq!([2, 3].map(|n| Node::nsqd(n).peer().ordinal), [3, 2]);
         assert_eq!(Node::from_pod_name("demo", "demo-nsqd-0-2"), None);
         assert_eq!(Node::from_pod_name("demo", "other-nsqd-0-0"), None);
     }

@@ -1,7 +1,7 @@
 //! The kinds of object a cluster is made of, and when one differs from what is wanted.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ pub const WANTED_HASH: &str = "nsq.io/wanted-hash";
 #[serde(untagged)]
 pub enum Object {
     ServiceAccount(Box<ServiceAccount>),
+    ConfigMap(Box<ConfigMap>),
     Service(Box<Service>),
     PodDisruptionBudget(Box<PodDisruptionBudget>),
     StatefulSet(Box<StatefulSet>),
@@ -28,6 +29,7 @@ impl Object {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::ServiceAccount(_) => "ServiceAccount",
+            Self::ConfigMap(_) => "ConfigMap",
             Self::Service(_) => "Service",
             Self::PodDisruptionBudget(_) => "PodDisruptionBudget",
             Self::StatefulSet(_) => "StatefulSet",
@@ -38,6 +40,7 @@ impl Object {
     pub fn metadata(&self) -> &ObjectMeta {
         match self {
             Self::ServiceAccount(object) => &object.metadata,
+            Self::ConfigMap(object) => &object.metadata,
             Self::Service(object) => &object.metadata,
             Self::PodDisruptionBudget(object) => &object.metadata,
             Self::StatefulSet(object) => &object.metadata,
@@ -47,6 +50,7 @@ impl Object {
     pub(super) fn metadata_mut(&mut self) -> &mut ObjectMeta {
         match self {
             Self::ServiceAccount(object) => &mut object.metadata,
+            Self::ConfigMap(object) => &mut object.metadata,
             Self::Service(object) => &mut object.metadata,
             Self::PodDisruptionBudget(object) => &mut object.metadata,
             Self::StatefulSet(object) => &mut object.metadata,

@@ -10,12 +10,14 @@ use kube::{Client, Resource, ResourceExt};
 use nsq_http_api::StatsQuery;
 use serde::de::DeserializeOwned;
 
-use super::build::{COMPONENT, INSTANCE, PUBLISH, RESTARTED_AT, TEMPLATE_HASH, of_cluster};
+use super::build::{INSTANCE, of_cluster};
 use super::leaving::backlog;
-use super::names::{Component, NSQD_HTTP, claim};
+use super::machines;
+use super::names::{NSQD_HTTP, claim};
 use super::object::Object;
-use super::observed::{Leaving, Observed, PodState};
+use super::observed::{Leaving, Observed};
 use super::plan::surplus_pods;
+use super::pods::pod_state;
 use super::validate::ValidatedCluster;
 use crate::runtime::context::Context;
 
@@ -47,6 +49,15 @@ pub async fn observe(
         pods: pods.iter().filter_map(pod_state).collect(),
         ..Observed::default()
     };
+    if cluster.replication.is_some() {
+        let key = format!("{}/{}", cluster.namespace, cluster.name);
+        observed.pulses = context.pulses.of(&key);
+        if observed.pods.iter().any(|pod| pod.unplaced) {
+            observed.claims =
+                machines::claims(&context.client, &cluster.namespace, &observed).await?;
+        }
+        observed.machines = machines::machines(context, &observed, source).await?;
+    }
     let surplus = surplus_pods(cluster, &observed);
     let key = format!("{}/{}", cluster.namespace, cluster.name);
     context.with_sightings(&key, |sightings| sightings.keep_only(&surplus));
@@ -64,6 +75,7 @@ fn watched(context: &Context, cluster: &ValidatedCluster) -> (Vec<Object>, Vec<P
     let mut objects = Vec::new();
     objects
         .extend(of(&stores.accounts, cluster).map(|found| Object::ServiceAccount(Box::new(found))));
+    objects.extend(of(&stores.configs, cluster).map(|found| Object::ConfigMap(Box::new(found))));
     objects.extend(of(&stores.services, cluster).map(|found| Object::Service(Box::new(found))));
     objects.extend(
         of(&stores.budgets, cluster).map(|found| Object::PodDisruptionBudget(Box::new(found))),
@@ -91,7 +103,8 @@ async fn live(
     context: &Context,
     cluster: &ValidatedCluster,
 ) -> kube::Result<(Vec<Object>, Vec<Pod>)> {
-    let (accounts, services, budgets, sets, pods) = futures::try_join!(
+    let (accounts, configs, services, budgets, sets, pods) = futures::try_join!(
+        list(context, cluster),
         list(context, cluster),
         list(context, cluster),
         list(context, cluster),
@@ -103,6 +116,11 @@ async fn live(
         accounts
             .into_iter()
             .map(|found| Object::ServiceAccount(Box::new(found))),
+    );
+    objects.extend(
+        configs
+            .into_iter()
+            .map(|found| Object::ConfigMap(Box::new(found))),
     );
     objects.extend(
         services
@@ -188,61 +206,4 @@ pub fn http_address(ip: &str, port: u16) -> String {
     } else {
         format!("{ip}:{port}")
     }
-}
-
-/// What planning needs to know of a pod; `None` if it is not one of ours.
-#[must_use]
-pub fn pod_state(pod: &Pod) -> Option<PodState> {
-    let component = Component::parse(pod.labels().get(COMPONENT)?)?;
-    let status = pod.status.clone().unwrap_or_default();
-    let conditions = status.conditions.unwrap_or_default();
-    let ready = conditions
-        .iter()
-        .find(|condition| condition.type_ == "Ready");
-    let created = pod.metadata.creation_timestamp.as_ref();
-    let since = ready
-        .and_then(|condition| condition.last_transition_time.as_ref())
-        .or(created);
-    Some(PodState {
-        name: pod.name_any(),
-        uid: pod.uid().unwrap_or_default(),
-        component,
-        ready: ready.is_some_and(|condition| condition.status == "True"),
-        since: since.map_or(Timestamp::UNIX_EPOCH, |time| time.0),
-        terminating: pod.metadata.deletion_timestamp.is_some(),
-        template_hash: pod.annotations().get(TEMPLATE_HASH).cloned(),
-        restarted_at: pod.annotations().get(RESTARTED_AT).cloned(),
-        publishing: pod
-            .labels()
-            .get(PUBLISH)
-            .is_some_and(|value| value == "true"),
-        problem: problem(pod),
-    })
-}
-
-/// The first thing that keeps the pod from running, in the words of whoever noticed.
-fn problem(pod: &Pod) -> Option<String> {
-    let status = pod.status.as_ref()?;
-    let unplaced = status.conditions.iter().flatten().find(|condition| {
-        condition.type_ == "PodScheduled"
-            && condition.status == "False"
-            && condition.reason.as_deref() == Some("Unschedulable")
-    });
-    if let Some(condition) = unplaced {
-        let message = condition.message.as_deref().unwrap_or_default();
-        return Some(format!("Unschedulable: {message}"));
-    }
-    status
-        .container_statuses
-        .iter()
-        .flatten()
-        .find_map(|container| {
-            let waiting = container.state.as_ref()?.waiting.as_ref()?;
-            let reason = waiting.reason.as_deref()?;
-            if matches!(reason, "ContainerCreating" | "PodInitializing") {
-                return None; // on its way
-            }
-            let message = waiting.message.as_deref().unwrap_or_default();
-            Some(format!("{reason}: {message}"))
-        })
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::Component;
 use super::object::Object;
+use super::pulse::Pulse;
 
 /// A cluster as it was found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -18,6 +19,71 @@ pub struct Observed {
     pub unbound: Vec<String>,
     /// Nodes that the manifest no longer wants, and what they said of themselves just now.
     pub leaving: Vec<Leaving>,
+    /// What the nsqds of a replicated cluster say to probes.
+    pub pulses: Vec<Pulse>,
+    /// The machines that pods run on, or ran on.
+    pub machines: Vec<Machine>,
+    /// Volumes of pods that find no machine.
+    pub claims: Vec<Claim>,
+}
+
+/// A Node of Kubernetes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Machine {
+    pub name: String,
+    pub uid: String,
+    /// Its Node is there.
+    pub exists: bool,
+    pub ready: bool,
+    /// Since when it is ready or not.
+    pub since: Timestamp,
+    /// It has the taint by which somebody says that it is off: node.kubernetes.io/out-of-service.
+    pub out_of_service: bool,
+    /// That taint is this operator's.
+    pub tainted_by_us: bool,
+    /// Its cloud says that it is off.
+    pub shut_down: bool,
+}
+
+impl Machine {
+    /// Nothing on it will ever speak again, says somebody who knows.
+    #[must_use]
+    pub fn is_fenced(&self) -> bool {
+        !self.exists || self.out_of_service || self.shut_down
+    }
+}
+
+/// The volume of a pod that finds no machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Claim {
+    pub pod: String,
+    /// The claim itself.
+    pub name: String,
+    pub uid: String,
+    pub terminating: bool,
+    /// The volume behind it.
+    pub volume: String,
+    /// It is kept when its claim is deleted.
+    pub retained: bool,
+    /// The only machine where it can be used; without it, any.
+    pub machine: Option<String>,
+    /// There is no volume behind the claim any more.
+    pub lost: bool,
+}
+
+/// What the container of a daemon does, by what the API server knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Process {
+    /// It runs, says the kubelet; or said, if its machine is gone.
+    #[default]
+    Running,
+    /// It is not there yet.
+    Starting,
+    /// It has ended and does not run.
+    Ended,
 }
 
 /// One pod.
@@ -44,6 +110,17 @@ pub struct PodState {
     /// Whether publishers are sent to it.
     #[serde(default = "yes")]
     pub publishing: bool,
+    /// host:port of its HTTP API.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// The machine that it was given.
+    #[serde(default)]
+    pub machine: Option<String>,
+    /// No machine can take it.
+    #[serde(default)]
+    pub unplaced: bool,
+    #[serde(default)]
+    pub process: Process,
     /// Why it cannot run, if somebody says so: the scheduler, the image pull, the last crash.
     #[serde(default)]
     pub problem: Option<String>,

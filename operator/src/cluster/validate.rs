@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::api::{
-    Durability, NsqCluster, Resources, Scalar, StorageSpec, VolumeRetention, is_paused,
+    Durability, MirrorAck, NodeLossPolicy, NsqCluster, NsqdSpec, OnPeerLoss, Resources, Scalar,
+    StorageSpec, VolumeRetention, is_paused,
 };
 
 /// Bound of `nsqd.replicas`, as in the schema: node ids have to stay below NSQ's 1024.
@@ -34,6 +35,10 @@ pub enum Invalid {
         field: &'static str,
         path: String,
     },
+    Replication {
+        field: &'static str,
+        reason: &'static str,
+    },
 }
 
 impl Invalid {
@@ -41,7 +46,9 @@ impl Invalid {
     #[must_use]
     pub fn field(&self) -> String {
         match self {
-            Self::Count { field, .. } | Self::PodTemplate { field, .. } => (*field).to_owned(),
+            Self::Count { field, .. }
+            | Self::PodTemplate { field, .. }
+            | Self::Replication { field, .. } => (*field).to_owned(),
             Self::UnknownField { field, path } => format!("{field}.{path}"),
         }
     }
@@ -53,6 +60,7 @@ impl Invalid {
             Self::Count { value, max, .. } => format!("must be between 1 and {max}, not {value}"),
             Self::PodTemplate { reason, .. } => format!("not a pod template: {reason}"),
             Self::UnknownField { .. } => "unknown field".to_owned(),
+            Self::Replication { reason, .. } => (*reason).to_owned(),
         }
     }
 }
@@ -68,8 +76,22 @@ pub struct ValidatedCluster {
     pub paused: bool,
     pub nsqd: Daemon,
     pub durability: Durability,
+    /// `None`: the nodes of a pair are independent of each other.
+    pub replication: Option<Replication>,
+    pub node_loss: NodeLossPolicy,
     pub storage: Storage,
     pub nsqlookupd: Daemon,
+}
+
+/// How the two nodes of a pair mirror each other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replication {
+    pub mirror_ack: MirrorAck,
+    pub on_peer_loss: OnPeerLoss,
+    /// As nsqd reads it: `500ms`.
+    pub peer_loss_timeout: String,
+    /// Of the container that carries the peer's messages over.
+    pub resources: Option<ResourceRequirements>,
 }
 
 /// What both kinds of node have.
@@ -112,6 +134,8 @@ pub fn validate(cluster: &NsqCluster) -> Result<ValidatedCluster, Invalid> {
             overlay: overlay("spec.nsqd.podTemplate", nsqd.pod_template.as_ref())?,
         },
         durability: nsqd.durability,
+        replication: replication(nsqd)?,
+        node_loss: nsqd.node_loss_policy,
         storage: storage(&nsqd.storage),
         nsqlookupd: Daemon {
             replicas: count(
@@ -138,6 +162,28 @@ fn count(field: &'static str, value: i32, max: i32) -> Result<u32, Invalid> {
         Ok(count) if count >= 1 && value <= max => Ok(count),
         _ => Err(Invalid::Count { field, value, max }),
     }
+}
+
+fn replication(nsqd: &NsqdSpec) -> Result<Option<Replication>, Invalid> {
+    let Some(spec) = nsqd.replication.as_ref().filter(|spec| spec.enabled) else {
+        return Ok(None);
+    };
+    let field = "spec.nsqd.replication";
+    if nsqd.replicas % 2 != 0 {
+        let reason =
+            "needs an even number of nsqd.replicas: the nodes mirror each other two by two";
+        return Err(Invalid::Replication { field, reason });
+    }
+    if nsqd.durability == Durability::Memory {
+        let reason = "needs durability write or fsync: what is in memory only cannot be mirrored";
+        return Err(Invalid::Replication { field, reason });
+    }
+    Ok(Some(Replication {
+        mirror_ack: spec.mirror_ack,
+        on_peer_loss: spec.on_peer_loss,
+        peer_loss_timeout: spec.peer_loss_timeout.clone(),
+        resources: spec.resources.as_ref().map(requirements),
+    }))
 }
 
 fn texts(options: &BTreeMap<String, Scalar>) -> BTreeMap<String, String> {
@@ -265,6 +311,21 @@ mod tests {
         let valid = validate(&cluster(template)).unwrap();
         let overlay = valid.nsqd.overlay.unwrap().spec.unwrap();
         assert_eq!(overlay.node_selector.unwrap()["disk"], "fast");
+    }
+
+    #[test]
+    fn replication_needs_pairs_and_something_to_mirror() {
+        for (bad, word) in [
+            (json!({"replicas": 3, "replication": {}}), "even"),
+            (json!({"durability": "memory", "replication": {}}), "memory"),
+        ] {
+            let error = validate(&cluster(bad)).unwrap_err();
+            assert!(error.to_string().contains(word), "{error}");
+        }
+        let off = json!({"replicas": 3, "replication": {"enabled": false}});
+        assert_eq!(validate(&cluster(off)).unwrap().replication, None);
+        let on = validate(&cluster(json!({"replication": {}}))).unwrap();
+        assert_eq!(on.replication.unwrap().mirror_ack, MirrorAck::Peer);
     }
 
     #[test]

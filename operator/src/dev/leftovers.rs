@@ -80,7 +80,7 @@ fn is_ours(process: Pid, binaries: &Path) -> bool {
     let binaries = binaries
         .canonicalize()
         .unwrap_or_else(|_| binaries.to_owned());
-    ["nsqd", "nsqlookupd"]
+    ["nsqd", "nsqlookupd", "nsq_to_nsq"]
         .iter()
         .any(|name| binaries.join(name) == Path::new(&running))
 }

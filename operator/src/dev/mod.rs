@@ -175,11 +175,11 @@ fn beside_this_program() -> anyhow::Result<PathBuf> {
 }
 
 fn check_binaries(directory: &Path) -> anyhow::Result<()> {
-    for name in ["nsqd", "nsqlookupd"] {
+    for name in ["nsqd", "nsqlookupd", "nsq_to_nsq"] {
         let path = directory.join(name);
         if !path.is_file() {
             bail!(
-                "{} is not there: build it with `cargo build`, or say with --bin-dir where nsqd and nsqlookupd are",
+                "{} is not there: build it with `cargo build`, or say with --bin-dir where nsqd, nsqlookupd and nsq_to_nsq are",
                 path.display()
             );
         }

@@ -15,6 +15,7 @@ use nsq_http_api::ClientOptions;
 use tracing::warn;
 
 use super::metrics::Metrics;
+use super::probe::Pulses;
 use super::watch::Stores;
 use crate::backoff::Backoff;
 use crate::cluster::leaving::Sightings;
@@ -34,6 +35,9 @@ pub struct Context {
     pub nsq: nsq_http_api::Client,
     pub metrics: Metrics,
     pub stores: Stores,
+    pub pulses: Pulses,
+    /// Of nsqd's HTTP API, where it asks for one.
+    pub nsqd_token_file: Option<PathBuf>,
     recorder: Recorder,
     /// Failures in a row, by resource.
     failures: Mutex<BTreeMap<String, u32>>,
@@ -60,11 +64,13 @@ impl Context {
             nsq: nsq_http_api::Client::new(ClientOptions {
                 connect_timeout: NODE_TIMEOUT,
                 request_timeout: NODE_TIMEOUT,
-                token_file: nsqd_token_file,
+                token_file: nsqd_token_file.clone(),
                 ..ClientOptions::default()
             }),
             metrics,
             stores,
+            pulses: Pulses::default(),
+            nsqd_token_file,
             failures: Mutex::default(),
             sightings: Mutex::default(),
         }

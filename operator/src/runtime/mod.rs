@@ -6,6 +6,7 @@ pub mod http;
 pub mod lease;
 pub mod metrics;
 pub mod permissions;
+pub mod probe;
 pub mod watch;
 
 use std::net::SocketAddr;
@@ -29,6 +30,8 @@ use metrics::Metrics;
 const LEASE: &str = "nsq-operator";
 /// How long the passes that are under way may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(20);
+/// Clusters that the probes have woken and no pass has begun for.
+const WOKEN: usize = 1024;
 /// Time between two counts of our resources.
 const COUNTING: Duration = Duration::from_secs(10);
 
@@ -105,11 +108,15 @@ async fn lead(
         options.nsqd_token_file.clone(),
     ));
     let counting = count_resources(context.clone());
-    let controllers = watch::run(watched, context, options.namespace.as_deref(), stop.clone());
+    let (wake, woken) = tokio::sync::mpsc::channel(WOKEN);
+    let probing = probe::run(context.clone(), wake);
+    let namespace = options.namespace.as_deref();
+    let controllers = watch::run(watched, context, namespace, woken, stop.clone());
     tokio::pin!(controllers);
     tokio::select! {
         why = contender.hold() => return Ok(Some(why)),
         () = counting => {}
+        () = probing => {}
         () = &mut controllers => {}
         () = stop => {
             info!("stopping; passes under way come to their end");

@@ -34,6 +34,11 @@ pub const WATCHED: &[Permission] = &[
         "statefulsets",
         &["create", "list", "patch", "watch"],
     ),
+    allow(
+        "",
+        "configmaps",
+        &["create", "delete", "list", "patch", "watch"],
+    ),
     allow("", "services", &["create", "list", "patch", "watch"]),
     allow("", "serviceaccounts", &["create", "list", "patch", "watch"]),
     allow(
@@ -42,8 +47,14 @@ pub const WATCHED: &[Permission] = &[
         &["create", "delete", "list", "patch", "watch"],
     ),
     allow("", "pods", &["delete", "list", "patch", "watch"]),
-    allow("", "persistentvolumeclaims", &["get"]),
+    allow("", "persistentvolumeclaims", &["delete", "get"]),
     allow("events.k8s.io", "events", &["create", "patch"]),
+];
+
+/// What belongs to no namespace: whether a machine is there, and what is done about its loss.
+pub const MACHINES: &[Permission] = &[
+    allow("", "nodes", &["get", "list", "patch", "watch"]),
+    allow("", "persistentvolumes", &["get", "patch"]),
 ];
 
 /// In the operator's own namespace.

@@ -5,10 +5,10 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use futures::stream::{BoxStream, StreamExt};
-use futures::{Stream, future};
+use futures::{Stream, future, stream};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Pod, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
@@ -18,10 +18,12 @@ use kube::runtime::watcher::{self, watcher};
 use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, predicates};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
 
 use super::context::Context;
 use crate::api::{NsqCluster, NsqTopic};
 use crate::cluster::build::{INSTANCE, MANAGED_BY, OPERATOR};
+use crate::cluster::machines;
 use crate::{cluster, topic};
 
 /// Passes of one controller at a time.
@@ -36,6 +38,8 @@ pub struct Stores {
     pub sets: Store<StatefulSet>,
     pub services: Store<Service>,
     pub accounts: Store<ServiceAccount>,
+    pub configs: Store<ConfigMap>,
+    pub machines: Store<Node>,
     pub budgets: Store<PodDisruptionBudget>,
     pub pods: Store<Pod>,
     pub clusters: Store<Guarded<NsqCluster>>,
@@ -50,6 +54,8 @@ pub struct Streams {
     sets: Watched<StatefulSet>,
     services: Watched<Service>,
     accounts: Watched<ServiceAccount>,
+    configs: Watched<ConfigMap>,
+    machines: Watched<Node>,
     budgets: Watched<PodDisruptionBudget>,
     pods: Watched<Pod>,
     clusters: Watched<Guarded<NsqCluster>>,
@@ -63,6 +69,8 @@ pub fn start(client: &Client, namespace: Option<&str>) -> Streams {
     let (sets, sets_seen) = watched(api(client, namespace), ours.clone());
     let (services, services_seen) = watched(api(client, namespace), ours.clone());
     let (accounts, accounts_seen) = watched(api(client, namespace), ours.clone());
+    let (configs, configs_seen) = watched(api(client, namespace), ours.clone());
+    let (machines, machines_seen) = watched(Api::all(client.clone()), watcher::Config::default());
     let (budgets, budgets_seen) = watched(api(client, namespace), ours.clone());
     let (pods, pods_seen) = watched(api(client, namespace), ours);
     let (clusters, clusters_seen) = watched(api(client, namespace), all.clone());
@@ -72,6 +80,8 @@ pub fn start(client: &Client, namespace: Option<&str>) -> Streams {
             sets,
             services,
             accounts,
+            configs,
+            machines,
             budgets,
             pods,
             clusters,
@@ -80,6 +90,8 @@ pub fn start(client: &Client, namespace: Option<&str>) -> Streams {
         sets: sets_seen,
         services: services_seen,
         accounts: accounts_seen,
+        configs: configs_seen,
+        machines: machines_seen,
         budgets: budgets_seen,
         pods: pods_seen,
         clusters: clusters_seen,
@@ -92,17 +104,26 @@ pub async fn run(
     streams: Streams,
     context: Arc<Context>,
     namespace: Option<&str>,
+    woken: mpsc::Receiver<ObjectRef<Guarded<NsqCluster>>>,
     stop: impl Future<Output = ()> + Clone + Send + Sync + 'static,
 ) {
     let config = || Config::default().concurrency(CONCURRENCY);
+    let pods = streams.stores.pods.clone();
     let clusters =
         Controller::for_stream(changes(streams.clusters), streams.stores.clusters.clone())
             .with_config(config())
             .owns_stream(streams.sets)
             .owns_stream(streams.services)
             .owns_stream(streams.accounts)
+            .owns_stream(streams.configs)
             .owns_stream(streams.budgets)
             .watches_stream(streams.pods, cluster_of_pod)
+            .watches_stream(turns(streams.machines), move |machine| {
+                clusters_on(&pods, &machine)
+            })
+            .reconcile_on(stream::unfold(woken, async |mut woken| {
+                Some((woken.recv().await?, woken))
+            }))
             .graceful_shutdown_on(stop.clone())
             .run(
                 cluster::controller::pass,
@@ -169,6 +190,33 @@ where
         Some(hash_of(&parts))
     };
     seen.predicate_filter(by_a_person, PredicateConfig::default())
+}
+
+/// Of machines, only whether they can be relied on; a kubelet says every few seconds that it lives.
+fn turns(seen: Watched<Node>) -> impl Stream<Item = Result<Node, watcher::Error>> + Send + 'static {
+    let reliance = |node: &Node| {
+        let machine = machines::state(node);
+        Some(hash_of(&(
+            machine.uid.clone(),
+            machine.ready,
+            machine.out_of_service,
+            machine.shut_down,
+        )))
+    };
+    seen.predicate_filter(reliance, PredicateConfig::default())
+}
+
+fn clusters_on(pods: &Store<Pod>, machine: &Node) -> Vec<ObjectRef<Guarded<NsqCluster>>> {
+    let name = machine.name_any();
+    let runs_there = |pod: &&Arc<Pod>| {
+        let spec = pod.spec.as_ref();
+        spec.and_then(|spec| spec.node_name.as_ref()) == Some(&name)
+    };
+    let pods = pods.state();
+    let clusters = pods.iter().filter(runs_there);
+    clusters
+        .filter_map(|pod| cluster_of_pod(pod.as_ref().clone()))
+        .collect()
 }
 
 fn hash_of(value: &impl Hash) -> u64 {

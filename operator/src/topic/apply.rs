@@ -38,6 +38,10 @@ async fn make_call(client: &Client, topic: &str, step: &Step) -> Result<(), Erro
                 Call::DeleteChannel(channel) => nsqd.delete_channel(topic, channel).await,
                 Call::PauseChannel(channel, true) => nsqd.pause_channel(topic, channel).await,
                 Call::PauseChannel(channel, false) => nsqd.unpause_channel(topic, channel).await,
+                Call::SetTopic(settings) => nsqd.set_topic_settings(topic, settings).await,
+                Call::SetChannel(channel, settings) => {
+                    nsqd.set_channel_settings(topic, channel, settings).await
+                }
             }
         }
         Component::Nsqlookupd => {
@@ -47,8 +51,11 @@ async fn make_call(client: &Client, topic: &str, step: &Step) -> Result<(), Erro
                 Call::DeleteTopic => lookupd.delete_topic(topic).await,
                 Call::CreateChannel(channel) => lookupd.create_channel(topic, channel).await,
                 Call::DeleteChannel(channel) => lookupd.delete_channel(topic, channel).await,
-                // Only nsqd knows pauses; none is ever planned for a lookup.
-                Call::PauseTopic(_) | Call::PauseChannel(..) => Ok(()),
+                // Only nsqd knows pauses and settings; none is ever planned for a lookup.
+                Call::PauseTopic(_)
+                | Call::PauseChannel(..)
+                | Call::SetTopic(_)
+                | Call::SetChannel(..) => Ok(()),
             }
         }
     }

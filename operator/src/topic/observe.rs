@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
+use nsq_http_api::stats::TopicStats;
 use nsq_http_api::{Client, Error, StatsQuery};
 
 use super::observed::{Held, NodeState};
@@ -46,15 +47,23 @@ async fn ask_nsqd(client: &Client, address: &str, topic: &str) -> Result<Held, E
         .unwrap_or_default()
         .into_iter()
         .find(|stats| stats.topic_name == topic);
-    Ok(found.map_or_else(Held::default, |stats| Held {
+    Ok(found.map_or_else(Held::default, held))
+}
+
+fn held(topic: TopicStats) -> Held {
+    let mut held = Held {
         exists: true,
-        paused: stats.paused,
-        channels: stats
-            .channels
-            .into_iter()
-            .map(|channel| (channel.channel_name, channel.paused))
-            .collect(),
-    }))
+        paused: topic.paused,
+        settings: topic.settings.unwrap_or_default(),
+        ..Held::default()
+    };
+    for channel in topic.channels {
+        let name = channel.channel_name;
+        held.channels.insert(name.clone(), channel.paused);
+        let settings = channel.settings.unwrap_or_default();
+        held.channel_settings.insert(name, settings);
+    }
+    held
 }
 
 async fn ask_nsqlookupd(client: &Client, address: &str, topic: &str) -> Result<Held, Error> {
@@ -68,7 +77,7 @@ async fn ask_nsqlookupd(client: &Client, address: &str, topic: &str) -> Result<H
     };
     Ok(Held {
         exists,
-        paused: false,
         channels,
+        ..Held::default()
     })
 }

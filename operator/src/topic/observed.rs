@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::cluster::names::Component;
 
@@ -44,4 +45,8 @@ pub struct Held {
     pub paused: bool,
     /// Channels, and whether each is paused.
     pub channels: BTreeMap<String, bool>,
+    /// What is set for the topic; nothing on nsqlookupd, which knows no settings.
+    pub settings: Value,
+    /// What is set for each channel.
+    pub channel_settings: BTreeMap<String, Value>,
 }

@@ -1,11 +1,14 @@
 //! From what is declared and what each node holds to the calls that close the gap. Pure.
 
+use std::collections::BTreeMap;
+
 use kube::ResourceExt;
+use serde_json::Value;
 
 use super::observed::{ClusterState, Held, NodeState, Observed};
 use crate::api::{
     ConditionState, Conditions, DeletionPolicy, NsqTopic, NsqTopicSpec, NsqTopicStatus,
-    TOPIC_FINALIZER, is_paused,
+    TOPIC_FINALIZER, TopicSettings, is_paused,
 };
 use crate::cluster::names::Component;
 use crate::cluster::plan::{Event, EventKind};
@@ -52,6 +55,9 @@ pub enum Call {
     CreateChannel(String),
     DeleteChannel(String),
     PauseChannel(String, bool),
+    /// All of its settings.
+    SetTopic(Value),
+    SetChannel(String, Value),
 }
 
 /// Plans the next pass.
@@ -190,6 +196,7 @@ fn steps(topic: &NsqTopic, node: &NodeState) -> Vec<Step> {
     }
     if node.component == Component::Nsqd {
         calls.extend(pauses(spec, held));
+        calls.extend(settings(spec, held));
     }
     calls.into_iter().map(|call| step(node, call)).collect()
 }
@@ -205,6 +212,35 @@ fn pauses(spec: &NsqTopicSpec, held: &Held) -> Vec<Call> {
         Some(Call::PauseChannel(channel.name.clone(), paused))
     });
     topic.into_iter().chain(channels).collect()
+}
+
+/// What the manifest does not speak of is nobody's business but whoever set it.
+fn settings(spec: &NsqTopicSpec, held: &Held) -> Vec<Call> {
+    let topic = spec.settings.as_ref().map(TopicSettings::to_nsqd);
+    let topic = topic.filter(|wanted| !same_settings(wanted, &held.settings));
+    let channels = spec.channels.iter().filter_map(|channel| {
+        let wanted = channel.settings.as_ref()?.to_nsqd();
+        let is = held.channel_settings.get(&channel.name);
+        let differs = !same_settings(&wanted, is.unwrap_or(&Value::Null));
+        differs.then(|| Call::SetChannel(channel.name.clone(), wanted))
+    });
+    topic
+        .map(Call::SetTopic)
+        .into_iter()
+        .chain(channels)
+        .collect()
+}
+
+/// A key that is `null` is as good as one that is left out.
+fn same_settings(left: &Value, right: &Value) -> bool {
+    let set = |settings: &Value| -> BTreeMap<String, Value> {
+        let entries = settings.as_object().into_iter().flatten();
+        let entries = entries.filter(|(_, value)| !value.is_null());
+        entries
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    };
+    set(left) == set(right)
 }
 
 /// Channels that were declared once, are not any more, and are not to be kept.

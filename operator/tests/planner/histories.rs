@@ -9,7 +9,9 @@ use nsq_operator::api::NsqCluster;
 use nsq_operator::cluster::decide;
 use nsq_operator::cluster::names::{Component, Node, PAIR_SIZE, pair_of_set};
 use nsq_operator::cluster::object::Object;
-use nsq_operator::cluster::observed::{Backlog, Leaving, LeavingState, Observed, PodState};
+use nsq_operator::cluster::observed::{
+    Backlog, Leaving, LeavingState, Observed, PodState, Process,
+};
 use nsq_operator::cluster::plan::{Action, EMPTY_SIGHTINGS, Plan, surplus_pods};
 use nsq_operator::cluster::validate::validate;
 use proptest::prelude::*;
@@ -164,6 +166,7 @@ impl World {
                 Action::Publish { pod, publish, .. } => {
                     self.pods.get_mut(&pod).unwrap().publishing = publish;
                 }
+                other => panic!("without replication nobody does this: {other:?}"),
             }
         }
         self.cluster.status = Some(plan.status);
@@ -193,6 +196,10 @@ impl World {
                     template_hash: template_hash(&self.objects, &name),
                     restarted_at: None,
                     publishing: true,
+                    address: None,
+                    machine: None,
+                    unplaced: false,
+                    process: Process::Running,
                     problem: None,
                     name: name.clone(),
                 };
@@ -208,7 +215,7 @@ impl World {
             .iter()
             .filter_map(|action| match action {
                 Action::Restart { pod, .. } => Some(pod.as_str()),
-                Action::Publish { .. } => None,
+                _ => None,
             })
             .collect();
         prop_assert!(restarts.len() <= 1, "more than one restart: {restarts:?}");

@@ -8,7 +8,8 @@ use nsq_operator::api::NsqCluster;
 use nsq_operator::cluster::build::{self, RESTARTED_AT, TEMPLATE_HASH};
 use nsq_operator::cluster::names::{Node, pairs};
 use nsq_operator::cluster::object::Object;
-use nsq_operator::cluster::observed::{Leaving, Observed, PodState};
+use nsq_operator::cluster::observed::{Claim, Leaving, Machine, Observed, PodState, Process};
+use nsq_operator::cluster::pulse::Pulse;
 use nsq_operator::cluster::validate::validate;
 use serde::Deserialize;
 
@@ -30,6 +31,12 @@ pub struct Scenario {
     unbound: Vec<String>,
     #[serde(default)]
     leaving: Vec<Leaving>,
+    #[serde(default)]
+    pulses: Vec<Pulse>,
+    #[serde(default)]
+    machines: Vec<Machine>,
+    #[serde(default)]
+    claims: Vec<Claim>,
 }
 
 #[derive(Deserialize)]
@@ -45,6 +52,11 @@ struct Pod {
     restarted_at: Option<String>,
     #[serde(default = "yes")]
     publishing: bool,
+    machine: Option<String>,
+    #[serde(default)]
+    unplaced: bool,
+    #[serde(default)]
+    process: Process,
     problem: Option<String>,
 }
 
@@ -98,6 +110,9 @@ pub fn settle(object: &mut Object) {
         }
         Object::PodDisruptionBudget(budget) => {
             budget.metadata.uid = Some(format!("uid-of-{name}"));
+        }
+        Object::ConfigMap(config) => {
+            config.metadata.uid = Some(format!("uid-of-{name}"));
         }
         Object::ServiceAccount(account) => {
             account.metadata.uid = Some(format!("uid-of-{name}"));
@@ -174,6 +189,9 @@ impl Scenario {
             pods: pods.collect(),
             unbound: self.unbound,
             leaving: self.leaving,
+            pulses: self.pulses,
+            machines: self.machines,
+            claims: self.claims,
         }
     }
 }
@@ -190,6 +208,10 @@ impl Pod {
             template_hash,
             restarted_at: self.restarted_at,
             publishing: self.publishing,
+            address: Some(format!("{}.test:{}", self.name, node.component.http_port())),
+            machine: self.machine,
+            unplaced: self.unplaced,
+            process: self.process,
             problem: self.problem,
             name: self.name,
         }

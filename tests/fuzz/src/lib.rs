@@ -6,6 +6,7 @@
 
 mod config;
 mod data_path;
+mod diskqueue;
 mod record;
 mod stream;
 
@@ -69,6 +70,12 @@ pub const TARGETS: &[Target] = &[
         about: "damaged journal, checkpoint and spill files: a server starts or says why not, and never with a message that nobody published",
         run: data_path::damaged,
         input_max: 512,
+    },
+    Target {
+        name: "diskqueue",
+        about: "the Go nsqd's files, damaged: everything in them is told of, nothing is made up, and the files stay",
+        run: diskqueue::diskqueue,
+        input_max: 2048,
     },
     Target {
         name: "config",

@@ -31,11 +31,18 @@ export PATH=$BIN:/usr/sbin:/sbin:$PATH
 number_of() { echo "${1#n}"; }
 node_ip() { echo "10.90.0.1$(number_of "$1")"; }
 
-# in_background NAME COMMAND...: its log and process id under that name.
+# in_background NAME COMMAND...: its log and process id under that name. It keeps nothing else open of whoever starts
+# it: a lock would be held for as long as the cluster is up.
 in_background() {
-  local name=$1
+  local name=$1 file
   shift
-  setsid "$@" >"$LOGS/$name.log" 2>&1 </dev/null &
+  (
+    for file in /proc/self/fd/*; do
+      file=${file##*/}
+      [ "$file" -gt 2 ] && eval "exec $file>&-"
+    done
+    exec setsid "$@" >"$LOGS/$name.log" 2>&1 </dev/null
+  ) &
   echo $! >"$PIDS/$name"
 }
 

@@ -1,9 +1,12 @@
 //! Scenarios on a real cluster, driven with kubectl and helm as a person would drive them.
 //!
-//! scenarios [--list] [NAME ...], with KUBECONFIG, and kubectl and helm on the PATH. `cargo xtask kube test`
+//! scenarios [--list] [all | NAME ...], or failover RUNS, with KUBECONFIG, and kubectl and helm on the PATH. `cargo xtask kube test`
 //! sets all of that up.
 
 mod kubectl;
+mod measure;
+mod rig;
+mod runs;
 mod scenarios;
 mod traffic;
 
@@ -11,7 +14,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use kubectl::Kubectl;
+use scenarios::When;
 
+/// Every scenario, those that take long too.
+const ALL: &str = "all";
 /// Everything happens in this namespace, which is made anew for each run.
 const NAMESPACE: &str = "nsq-test";
 
@@ -23,20 +29,26 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
+    let kubectl = Kubectl::new(NAMESPACE);
+    if let [word, runs] = words.as_slice()
+        && word == "failover"
+    {
+        return repeat(&kubectl, runs);
+    }
     let known = |word: &&String| {
-        scenarios::ALL
-            .iter()
-            .any(|scenario| scenario.name == **word)
+        let mut names = scenarios::ALL.iter().map(|scenario| scenario.name);
+        *word == ALL || names.any(|name| name == **word)
     };
     if let Some(unknown) = words.iter().find(|word| !known(word)) {
         eprintln!("there is no scenario {unknown:?}; --list shows them");
         return ExitCode::from(2);
     }
-    let kubectl = Kubectl::new(NAMESPACE);
+    let all = words.iter().any(|word| word == ALL);
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for scenario in scenarios::ALL {
-        if !scenario.always && !words.is_empty() && !words.iter().any(|word| word == scenario.name)
-        {
+        let named = words.iter().any(|word| word == scenario.name);
+        let usual = words.is_empty() && scenario.when != When::Asked;
+        if !(all || named || usual || scenario.when == When::Always) {
             continue;
         }
         println!("== {}: {}", scenario.name, scenario.about);
@@ -65,5 +77,17 @@ fn main() -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+fn repeat(kubectl: &Kubectl, runs: &str) -> ExitCode {
+    let runs = runs.parse().unwrap_or(0);
+    match runs::repeat(kubectl, runs) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("FAILED: {error:#}");
+            kubectl.tell_everything();
+            ExitCode::FAILURE
+        }
     }
 }

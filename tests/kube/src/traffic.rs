@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
+use serde_json::json;
 
 use crate::kubectl::Kubectl;
 
@@ -28,9 +29,22 @@ pub fn publish(
     count: u64,
     pause_ms: u64,
 ) -> Result<Traffic> {
-    let numbers = [first, count, pause_ms].map(|number| number.to_string());
-    let [first, count, pause] = &numbers;
-    start(kubectl, &["publish", address, topic, first, count, pause])
+    publish_with(kubectl, address, topic, (first, count), pause_ms, 1)
+}
+
+/// As [`publish`], by several workers at once.
+pub fn publish_with(
+    kubectl: &Kubectl,
+    address: &str,
+    topic: &str,
+    (first, count): (u64, u64),
+    pause_ms: u64,
+    workers: u64,
+) -> Result<Traffic> {
+    let numbers = [first, count, pause_ms, workers].map(|number| number.to_string());
+    let [first, count, pause, workers] = &numbers;
+    let arguments = ["publish", address, topic, first, count, pause, workers];
+    start(kubectl, &arguments)
 }
 
 /// Consumes until it has seen each of COUNT numbers from FIRST.
@@ -54,6 +68,9 @@ fn start(kubectl: &Kubectl, arguments: &[&str]) -> Result<Traffic> {
     let pod = format!("traffic-{number}-{}", arguments[0]);
     let image = std::env::var(IMAGE).unwrap_or_else(|_| DEFAULT_IMAGE.to_owned());
     let image = format!("--image={image}");
+    // Where the faults of the scenarios do not reach, if this cluster has such a place.
+    let machine = crate::rig::quiet_machine();
+    let overrides = format!("--overrides={}", machine_override(machine));
     let run = [
         "run",
         &pod,
@@ -61,6 +78,7 @@ fn start(kubectl: &Kubectl, arguments: &[&str]) -> Result<Traffic> {
         "--restart=Never",
         "--image-pull-policy=IfNotPresent",
         "--labels=app=traffic",
+        &overrides,
         "--command",
         "--",
         "/traffic",
@@ -69,9 +87,48 @@ fn start(kubectl: &Kubectl, arguments: &[&str]) -> Result<Traffic> {
     Ok(Traffic { pod })
 }
 
+fn machine_override(machine: Option<&str>) -> String {
+    let affinity = machine.map(|machine| {
+        json!({"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "preference":
+            {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [machine]}]}}]}})
+    });
+    json!({"spec": {"affinity": affinity}}).to_string()
+}
+
 impl Traffic {
+    /// Waits until it runs.
+    pub fn runs(&self, kubectl: &Kubectl) -> Result<()> {
+        kubectl.until(&format!("{} runs", self.pod), 60, |kubectl| {
+            let phase =
+                kubectl.run(&["get", "pod", &self.pod, "-o", "jsonpath={.status.phase}"])?;
+            match phase.as_str() {
+                "Running" | "Succeeded" => Ok(()),
+                other => bail!("it is {other}"),
+            }
+        })
+    }
+
+    /// As [`Traffic::finish`]; the gaps instead of the last line.
+    pub fn finish_with_gaps(self, kubectl: &Kubectl) -> Result<Vec<(u64, u64)>> {
+        let pod = self.pod.clone();
+        self.ended(kubectl)?;
+        let log = kubectl.run(&["logs", &pod])?;
+        kubectl.run(&["delete", "pod", &pod, "--wait=false"])?;
+        let gaps = log.lines().filter_map(|line| {
+            let (from, to) = line.strip_prefix("gap ")?.split_once(' ')?;
+            Some((from.parse().ok()?, to.parse().ok()?))
+        });
+        Ok(gaps.collect())
+    }
+
     /// Waits for its end, which must be a good one; its last line.
     pub fn finish(self, kubectl: &Kubectl) -> Result<String> {
+        let last = self.ended(kubectl)?;
+        kubectl.run(&["delete", "pod", &self.pod, "--wait=false"])?;
+        Ok(last)
+    }
+
+    fn ended(&self, kubectl: &Kubectl) -> Result<String> {
         let what = format!("{} has ended", self.pod);
         let phase = kubectl.until(&what, 240, |kubectl| {
             let phase =
@@ -87,7 +144,6 @@ impl Traffic {
         if phase != "Succeeded" {
             bail!("{} failed:\n{log}", self.pod);
         }
-        kubectl.run(&["delete", "pod", &self.pod, "--wait=false"])?;
         Ok(last.to_owned())
     }
 }

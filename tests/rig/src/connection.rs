@@ -45,6 +45,25 @@ impl Connection {
     /// As of [`Connection::open`].
     pub fn open_as(address: SocketAddr, identify: &[u8]) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
+        Self::identified(stream, identify)
+    }
+
+    /// As [`Connection::open`], bounded: connecting, and each answer.
+    ///
+    /// # Errors
+    /// As of [`Connection::open`].
+    pub fn open_within(
+        address: SocketAddr,
+        connecting: Duration,
+        answer: Duration,
+    ) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, connecting)?;
+        stream.set_read_timeout(Some(answer))?;
+        stream.set_write_timeout(Some(answer))?;
+        Self::identified(stream, IDENTIFY)
+    }
+
+    fn identified(stream: TcpStream, identify: &[u8]) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let mut connection = Self {
             stream,

@@ -6,6 +6,7 @@ use Check::{Chaos, Tests};
 const JOURNAL: Check = Tests(&["-p", "nsq-journal"]);
 const QUEUE: Check = Tests(&["-p", "nsq-queue"]);
 const RESTART: Check = Tests(&["-p", "nsqd", "--test", "restart", "--test", "checkpoints"]);
+const IMPORT: Check = Tests(&["-p", "nsqd", "--test", "from_go"]);
 const SIMULATION: Check = Tests(&["-p", "nsq-simulation"]);
 
 const POWER: Check = Chaos(&["power", "--cycles=6"]);
@@ -136,5 +137,19 @@ pub const MUTATIONS: &[Mutation] = &[
         old: "Ok(self.journal.append(record).unwrap_or(once))",
         new: "Ok(once)",
         checks: &[Chaos(&["bit-flips", "--cycles=800"])],
+    },
+    Mutation {
+        name: "call an import kept that is not",
+        file: "nsqd/src/from_go/mod.rs",
+        old: "nsqd.journal.sync()?;\n    let aside",
+        new: "let aside",
+        checks: &[IMPORT],
+    },
+    Mutation {
+        name: "take an interrupted import for whole up to its last message",
+        file: "nsqd/src/from_go/intake.rs",
+        old: "live.read(|queue| queue.base_floor(id).is_none())",
+        new: "false",
+        checks: &[IMPORT],
     },
 ];

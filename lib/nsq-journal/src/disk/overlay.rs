@@ -67,7 +67,10 @@ impl Disk for Overlay {
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
-        let prefix = format!("{dir}/");
+        let prefix = match dir {
+            "" => String::new(),
+            dir => format!("{dir}/"),
+        };
         let names = self.names.lock();
         let here = names
             .here

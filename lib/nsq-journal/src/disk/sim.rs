@@ -274,7 +274,10 @@ impl Disk for SimDisk {
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
         self.operate(|state| {
-            let prefix = format!("{dir}/");
+            let prefix = match dir {
+                "" => String::new(),
+                dir => format!("{dir}/"),
+            };
             let below = state.names.keys().chain(&state.directories);
             let mut names: Vec<String> = below
                 .filter_map(|path| path.strip_prefix(&prefix))

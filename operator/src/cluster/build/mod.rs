@@ -3,6 +3,7 @@
 mod budget;
 mod labels;
 mod pod;
+mod replication;
 mod service;
 mod stateful_set;
 
@@ -36,6 +37,12 @@ pub fn objects(cluster: &ValidatedCluster, nodes: u32, sets: u32) -> Vec<Object>
             .into_iter()
             .map(|budget| Object::PodDisruptionBudget(Box::new(budget))),
     );
+    if cluster.replication.is_some() {
+        objects.extend((0..sets.max(names::pairs(nodes))).map(|pair| {
+            let config = replication::config(cluster, pair);
+            Object::ConfigMap(Box::new(config))
+        }));
+    }
     let lookups = stateful_set::nsqlookupd(cluster);
     objects.push(Object::StatefulSet(Box::new(lookups)));
     for pair in 0..sets.max(names::pairs(nodes)) {

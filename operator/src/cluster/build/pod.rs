@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::labels::{self, Labels};
+use super::replication;
 use crate::cluster::flags::{self, Value};
 use crate::cluster::names::{self, Component};
 use crate::cluster::object::hash;
@@ -23,6 +24,9 @@ pub const DATA_VOLUME: &str = "data";
 pub const TEMPLATE_HASH: &str = "nsq.io/template-hash";
 /// Annotation that `kubectl rollout restart` puts on the template.
 pub const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
+
+/// Variable with the pod's number within its set.
+pub(super) const POD_INDEX: &str = "POD_INDEX";
 
 const DATA_PATH: &str = "/data";
 const USER: i64 = 65532;
@@ -66,7 +70,19 @@ pub(super) fn nsqd(cluster: &ValidatedCluster, pair: u32) -> PodTemplateSpec {
         labels::PUBLISH,
         "true",
     );
-    let spec = pod_spec(cluster, Component::Nsqd, container, apart);
+    let mut spec = pod_spec(cluster, Component::Nsqd, container, apart);
+    if let Some(replicated) = &cluster.replication {
+        for nsqd in &mut spec.containers {
+            nsqd.args
+                .get_or_insert_default()
+                .push(replication::nsqd_argument());
+            let mounts = nsqd.volume_mounts.get_or_insert_default();
+            mounts.push(replication::mount());
+        }
+        let mirror = replication::mirror(cluster, replicated);
+        spec.containers.push(mirror);
+        spec.volumes = Some(vec![replication::volume(cluster, pair)]);
+    }
     finish(labels, spec, &cluster.nsqd)
 }
 
@@ -161,13 +177,7 @@ fn container(cluster: &ValidatedCluster, component: Component, pair: Option<u32>
         image: Some(daemon.image.clone()),
         command: Some(vec![format!("/usr/local/bin/{component}")]),
         args: Some(arguments(cluster, component, pair)),
-        env: Some(vec![
-            from_field("POD_NAME", "metadata.name"),
-            from_field(
-                "POD_INDEX",
-                "metadata.labels['apps.kubernetes.io/pod-index']",
-            ),
-        ]),
+        env: Some(vec![from_field("POD_NAME", "metadata.name"), index()]),
         ports: Some(vec![
             port("tcp", component.tcp_port()),
             port("http", component.http_port()),
@@ -187,21 +197,45 @@ fn container(cluster: &ValidatedCluster, component: Component, pair: Option<u32>
             failure_threshold: Some(2),
             ..Probe::default()
         }),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            read_only_root_filesystem: Some(true),
-            capabilities: Some(Capabilities {
-                drop: Some(vec!["ALL".to_owned()]),
-                ..Capabilities::default()
-            }),
-            ..SecurityContext::default()
-        }),
+        security_context: Some(confined()),
         ..Container::default()
     }
 }
 
+/// The pod's number within its set.
+pub(super) fn index() -> EnvVar {
+    let label = "metadata.labels['apps.kubernetes.io/pod-index']";
+    from_field(POD_INDEX, label)
+}
+
+/// What a container may do: nothing but its work.
+pub(super) fn confined() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        read_only_root_filesystem: Some(true),
+        capabilities: Some(Capabilities {
+            drop: Some(vec!["ALL".to_owned()]),
+            ..Capabilities::default()
+        }),
+        ..SecurityContext::default()
+    }
+}
+
 fn arguments(cluster: &ValidatedCluster, component: Component, pair: Option<u32>) -> Vec<String> {
-    let rendered = |value: Value| match value {
+    flags::flags(cluster, component)
+        .into_iter()
+        .map(|(name, value)| format!("--{name}={}", rendered(cluster, component, pair, value)))
+        .collect()
+}
+
+/// An option's value as a pod of this set is told it.
+pub(super) fn rendered(
+    cluster: &ValidatedCluster,
+    component: Component,
+    pair: Option<u32>,
+    value: Value,
+) -> String {
+    match value {
         Value::Text(text) => text,
         Value::ListenTcp => format!("0.0.0.0:{}", component.tcp_port()),
         Value::ListenHttp => format!("0.0.0.0:{}", component.http_port()),
@@ -209,22 +243,19 @@ fn arguments(cluster: &ValidatedCluster, component: Component, pair: Option<u32>
             let service = names::headless_service(&cluster.name, component);
             format!("$(POD_NAME).{service}.{}.svc", cluster.namespace)
         }
+        Value::OwnName => "$(POD_NAME)".to_owned(),
         Value::DataPath => DATA_PATH.to_owned(),
         // Pods of a set share one template, so the number is put together by the kubelet: 10 x pair + member.
         Value::NodeId => match pair {
-            None | Some(0) => "$(POD_INDEX)".to_owned(),
-            Some(pair) => format!("{pair}$(POD_INDEX)"),
+            None | Some(0) => format!("$({POD_INDEX})"),
+            Some(pair) => format!("{pair}$({POD_INDEX})"),
         },
         Value::TcpOf(node) => format!(
             "{}:{}",
             node.host(&cluster.name, &cluster.namespace),
             node.component.tcp_port()
         ),
-    };
-    flags::flags(cluster, component)
-        .into_iter()
-        .map(|(name, value)| format!("--{name}={}", rendered(value)))
-        .collect()
+    }
 }
 
 fn listening(period: i32, failures: i32) -> Probe {

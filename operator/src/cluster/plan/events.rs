@@ -26,7 +26,9 @@ pub struct Event {
 }
 
 /// Conditions whose turning is told: type, what it turns to, kind and reason of the event.
-const TURNS: [(&str, &str, EventKind, &str); 5] = [
+const TURNS: [(&str, &str, EventKind, &str); 7] = [
+    ("Mirrored", "True", EventKind::Normal, "Mirrored"),
+    ("Mirrored", "False", EventKind::Warning, "NotMirrored"),
     ("Ready", "True", EventKind::Normal, "Ready"),
     ("Degraded", "True", EventKind::Warning, "Degraded"),
     ("Degraded", "False", EventKind::Normal, "Recovered"),
@@ -65,23 +67,75 @@ pub fn events(
 }
 
 fn of_action(action: &Action) -> Event {
-    let (Action::Restart { pod, .. } | Action::Publish { pod, .. }) = action;
-    let (reason, note) = match action {
-        Action::Restart { reason, .. } => ("RestartingPod", format!("{pod}: {reason}")),
-        Action::Publish { publish: true, .. } => (
-            "ResumingPublish",
-            format!("publishers are sent to {pod} again"),
-        ),
-        Action::Publish { .. } => (
-            "StoppingPublish",
-            format!("{pod} is to be removed: publishers are no longer sent to it"),
-        ),
-    };
+    let (kind, reason, note) = told(action);
     Event {
-        kind: EventKind::Normal,
+        kind,
         reason,
         note,
-        pod: Some(pod.clone()),
+        pod: match action {
+            Action::Taint { .. } | Action::RetainVolume { .. } => None,
+            Action::Restart { pod, .. }
+            | Action::Publish { pod, .. }
+            | Action::Hide { pod, .. }
+            | Action::Adopt { pod, .. }
+            | Action::ForceDelete { pod, .. }
+            | Action::ReplaceVolume { pod, .. } => Some(pod.clone()),
+        },
+    }
+}
+
+fn told(action: &Action) -> (EventKind, &'static str, String) {
+    use EventKind::{Normal, Warning};
+    match action {
+        Action::Restart { pod, reason, .. } => {
+            (Normal, "RestartingPod", format!("{pod}: {reason}"))
+        }
+        Action::Publish { pod, publish, .. } if *publish => {
+            let note = format!("publishers are sent to {pod} again");
+            (Normal, "ResumingPublish", note)
+        }
+        Action::Publish { pod, .. } => {
+            let note = format!(
+                "publishers are no longer sent to {pod}: it is to be removed or does not answer"
+            );
+            (Normal, "StoppingPublish", note)
+        }
+        Action::Hide { pod, .. } => {
+            let note = format!("{pod} does not answer: consumers are no longer sent to it");
+            (Warning, "HidingNode", note)
+        }
+        Action::Adopt { pod, node, .. } => {
+            let note = format!("{node} does not answer: {pod} adopts its messages");
+            (Warning, "Adopting", note)
+        }
+        Action::ForceDelete { pod, reason, .. } => {
+            (Warning, "ForceDeletingPod", format!("{pod}: {reason}"))
+        }
+        Action::Taint {
+            machine,
+            out_of_service,
+            ..
+        } if *out_of_service => {
+            let note = format!(
+                "machine {machine} does not answer and nodeLossPolicy is OutOfServiceTaint: it gets that taint"
+            );
+            (Warning, "TaintingMachine", note)
+        }
+        Action::Taint { machine, .. } => (
+            Normal,
+            "UntaintingMachine",
+            format!("machine {machine} is back"),
+        ),
+        Action::RetainVolume { volume, claim } => {
+            let note = format!(
+                "volume {volume} of claim {claim} is lost and will be replaced; it is kept"
+            );
+            (Warning, "RetainingVolume", note)
+        }
+        Action::ReplaceVolume { claim, pod, .. } => {
+            let note = format!("{claim} is lost, {pod} gets another volume and is mirrored anew");
+            (Warning, "ReplacingVolume", note)
+        }
     }
 }
 

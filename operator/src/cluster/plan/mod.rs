@@ -4,6 +4,9 @@
 //! step, so there is no phase to get stuck in. A converged cluster gives an empty plan.
 
 mod events;
+mod failover;
+mod fencing;
+mod pairs;
 mod roll;
 mod scale;
 mod status;
@@ -18,6 +21,9 @@ use super::validate::{Invalid, ValidatedCluster};
 use crate::api::{NsqCluster, NsqClusterStatus};
 
 pub use events::{Event, EventKind};
+pub use failover::{RESTART_PATIENCE, SILENT_PATIENCE};
+pub use fencing::{LOST_AFTER, UNPLACED_AFTER};
+pub use pairs::MIRROR_PATIENCE;
 pub use scale::{EMPTY_SIGHTINGS, surplus_pods};
 pub use status::UNREADY_GRACE;
 
@@ -32,7 +38,7 @@ pub const BUSY_REQUEUE: u64 = 5;
 pub struct Plan {
     /// Objects to write, in this order.
     pub apply: Vec<Object>,
-    /// Disruption budgets that nothing wants any more.
+    /// Disruption budgets and configurations that nothing wants any more.
     pub delete: Vec<Deletion>,
     /// What to do to pods.
     pub actions: Vec<Action>,
@@ -69,6 +75,57 @@ pub enum Action {
         uid: String,
         publish: bool,
     },
+    /// Hide it at the nsqlookupds for as long as those hide anything.
+    #[serde(rename_all = "camelCase")]
+    Hide {
+        pod: String,
+        /// As nsqlookupd knows it: broadcast address and HTTP port.
+        node: String,
+        /// host:port of their HTTP APIs.
+        lookups: Vec<String>,
+    },
+    /// Have this pod take over the messages of its peer.
+    #[serde(rename_all = "camelCase")]
+    Adopt {
+        pod: String,
+        /// host:port of its HTTP API.
+        address: String,
+        node: String,
+        incarnation: String,
+        run: u64,
+    },
+    /// Take it off the API server although nobody can say that its processes have ended.
+    #[serde(rename_all = "camelCase")]
+    ForceDelete {
+        pod: String,
+        uid: String,
+        reason: String,
+    },
+    /// Say of a machine that it is off, or no longer.
+    #[serde(rename_all = "camelCase")]
+    Taint {
+        machine: String,
+        uid: String,
+        out_of_service: bool,
+    },
+    /// Have a volume outlive its claim.
+    RetainVolume { volume: String, claim: String },
+    /// Let go of a lost volume: the StatefulSet makes another claim, and another pod.
+    #[serde(rename_all = "camelCase")]
+    ReplaceVolume {
+        claim: String,
+        claim_uid: String,
+        pod: String,
+        pod_uid: String,
+    },
+}
+
+impl Action {
+    /// It asks nsqds and nsqlookupds for something that may be wrong without harm, and the API server for nothing.
+    #[must_use]
+    pub fn is_harmless(&self) -> bool {
+        matches!(self, Self::Hide { .. } | Self::Adopt { .. })
+    }
 }
 
 impl Plan {
@@ -90,8 +147,16 @@ pub fn plan(cluster: &ValidatedCluster, previous: &NsqClusterStatus, observed: &
     let wanted = build::objects(cluster, scaling.nodes, sets);
     let apply = to_apply(&wanted, observed);
     let delete = to_delete(&wanted, observed);
+    let running = running_nodes(cluster, observed);
     let mut actions = scaling.actions.clone();
-    actions.extend(roll::next_restart(cluster, &wanted, &apply, observed));
+    actions.extend(failover::decide(cluster, observed, running));
+    let destroying = fencing::decide(cluster, observed, running);
+    if destroying.is_none() && pairs::may_disturb(cluster, observed, previous, running) {
+        actions.extend(roll::next_restart(cluster, &wanted, &apply, observed));
+    } else if destroying.is_none() {
+        actions.extend(roll::next_broken(cluster, &wanted, &apply, observed));
+    }
+    actions.extend(destroying);
 
     let facts = status::Facts {
         cluster,
@@ -155,9 +220,9 @@ fn to_apply(wanted: &[Object], observed: &Observed) -> Vec<Object> {
 }
 
 fn to_delete(wanted: &[Object], observed: &Observed) -> Vec<Deletion> {
-    // Of all kinds only budgets come and go with the number of nodes.
+    // Budgets come and go with the number of nodes, pairs' configurations with replication; nothing else does.
     let unwanted = |live: &&Object| {
-        matches!(live, Object::PodDisruptionBudget(_))
+        matches!(live, Object::PodDisruptionBudget(_) | Object::ConfigMap(_))
             && live.metadata().deletion_timestamp.is_none()
             && !wanted.iter().any(|object| object.is_same(live))
     };
@@ -198,7 +263,7 @@ fn running_nodes(cluster: &ValidatedCluster, observed: &Observed) -> u32 {
 
 fn requeue(status: &NsqClusterStatus) -> u64 {
     let quiet = status.conditions.iter().all(|condition| {
-        let good_when_true = condition.type_ == "Ready";
+        let good_when_true = matches!(condition.type_.as_str(), "Ready" | "Mirrored");
         (condition.status == "True") == good_when_true
     });
     if quiet { QUIET_REQUEUE } else { BUSY_REQUEUE }

@@ -21,23 +21,34 @@ struct Template<'a> {
     in_force: bool,
 }
 
+/// The outdated pod that is down anyway.
+pub fn next_broken(
+    cluster: &ValidatedCluster,
+    wanted: &[Object],
+    apply: &[Object],
+    observed: &Observed,
+) -> Option<Action> {
+    let pods = in_order(cluster, observed);
+    let mut broken = pods
+        .into_iter()
+        .filter(|pod| !pod.ready && is_due(pod, wanted, apply, observed));
+    let pod = broken.next()?;
+    Some(restart(pod, "it is not ready and its template has changed"))
+}
+
+/// The next pod of all.
 pub fn next_restart(
     cluster: &ValidatedCluster,
     wanted: &[Object],
     apply: &[Object],
     observed: &Observed,
 ) -> Option<Action> {
-    let outdated = |pod: &&PodState| {
-        !pod.terminating
-            && template_of(pod, wanted, apply, observed)
-                .is_some_and(|template| template.in_force && differs(pod, &template))
-    };
-    let mut pods: Vec<&PodState> = observed.pods.iter().collect();
-    // Lookups first: they hold nothing, and a bad image shows on them at no cost.
-    pods.sort_by_key(|pod| Node::from_pod_name(&cluster.name, &pod.name));
-    if let Some(pod) = pods.iter().copied().filter(outdated).find(|pod| !pod.ready) {
-        return Some(restart(pod, "it is not ready and its template has changed"));
+    let broken = next_broken(cluster, wanted, apply, observed);
+    if broken.is_some() {
+        return broken;
     }
+    let pods = in_order(cluster, observed);
+    let outdated = |pod: &&PodState| is_due(pod, wanted, apply, observed);
     let stays = |pod: &&PodState| {
         let node = Node::from_pod_name(&cluster.name, &pod.name);
         // One that is to be removed need not learn anything new.
@@ -48,6 +59,19 @@ pub fn next_restart(
     let all_there = peers().count() >= expected(pod.component, wanted);
     let all_ready = peers().all(|peer| peer.ready && !peer.terminating);
     (all_there && all_ready).then(|| restart(pod, "its template has changed"))
+}
+
+/// Lookups first: they hold nothing, and a bad image shows on them at no cost.
+fn in_order<'a>(cluster: &ValidatedCluster, observed: &'a Observed) -> Vec<&'a PodState> {
+    let mut pods: Vec<&PodState> = observed.pods.iter().collect();
+    pods.sort_by_key(|pod| Node::from_pod_name(&cluster.name, &pod.name));
+    pods
+}
+
+fn is_due(pod: &PodState, wanted: &[Object], apply: &[Object], observed: &Observed) -> bool {
+    !pod.terminating
+        && template_of(pod, wanted, apply, observed)
+            .is_some_and(|template| template.in_force && differs(pod, &template))
 }
 
 /// Whether the pod runs something else than the manifest says now.

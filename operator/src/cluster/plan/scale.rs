@@ -3,7 +3,7 @@
 use super::super::names::{Component, Node};
 use super::super::observed::{Backlog, LeavingState, Observed};
 use super::super::validate::ValidatedCluster;
-use super::{Action, running_nodes};
+use super::{Action, failover, running_nodes};
 
 /// A node has to be seen empty this often, [`super::BUSY_REQUEUE`] seconds apart, before it is removed: one look at a
 /// stale or half-started node must not cost its messages.
@@ -106,7 +106,7 @@ fn holds(pod: &str, backlog: &Backlog) -> String {
     )
 }
 
-/// Publishers are kept from every node that is to go, and sent again to one that is to stay after all.
+/// Publishers are kept from every node that is to go or does not answer, and sent again to one that is to stay after all.
 fn publishing(cluster: &ValidatedCluster, observed: &Observed, wanted: u32) -> Vec<Action> {
     observed
         .pods
@@ -114,12 +114,15 @@ fn publishing(cluster: &ValidatedCluster, observed: &Observed, wanted: u32) -> V
         .filter(|pod| !pod.terminating)
         .filter_map(|pod| {
             let node = Node::from_pod_name(&cluster.name, &pod.name)?;
-            let stays = node.ordinal < wanted;
-            let turns = node.component == Component::Nsqd && pod.publishing != stays;
+            let publish = match node.ordinal < wanted {
+                true => failover::publishes(cluster, observed, node)?,
+                false => false,
+            };
+            let turns = node.component == Component::Nsqd && pod.publishing != publish;
             turns.then(|| Action::Publish {
                 pod: pod.name.clone(),
                 uid: pod.uid.clone(),
-                publish: stays,
+                publish,
             })
         })
         .collect()

@@ -8,7 +8,7 @@ use super::super::object::Object;
 use super::super::observed::{Observed, PodState};
 use super::super::validate::{Invalid, ValidatedCluster};
 use super::scale::{Kept, Scaling};
-use super::{Action, roll};
+use super::{Action, pairs, roll};
 use crate::api::{ConditionState, Conditions, NodeCounts, NsqClusterStatus};
 
 /// A node may be unready for this long before the cluster counts as degraded: a restart takes less.
@@ -32,13 +32,15 @@ pub fn status(facts: &Facts<'_>, previous: &NsqClusterStatus) -> NsqClusterStatu
     let cluster = facts.cluster;
     let nsqd = counts(facts, Component::Nsqd, cluster.nsqd.replicas);
     let nsqlookupd = counts(facts, Component::Nsqlookupd, cluster.nsqlookupd.replicas);
-    let states = [
+    let pairs = pairs::statuses(cluster, facts.observed, facts.scaling.nodes);
+    let mut states = vec![
         ready(facts, &nsqd, &nsqlookupd),
         reconciling(facts, &nsqd, &nsqlookupd),
         stalled(None),
         degraded(facts),
         drain_blocked(facts),
     ];
+    states.extend(pairs::condition(&pairs).map(bounded));
     let service = |name: String, port: u16| format!("{name}.{}.svc:{port}", cluster.namespace);
     NsqClusterStatus {
         observed_generation: cluster.generation,
@@ -51,6 +53,8 @@ pub fn status(facts: &Facts<'_>, previous: &NsqClusterStatus) -> NsqClusterStatu
         lookup_address: service(names::lookup_service(&cluster.name), names::NSQLOOKUPD_HTTP),
         nsqd,
         nsqlookupd,
+        mirrored: pairs::summary(&pairs),
+        pairs,
         conditions: Conditions::new(&previous.conditions, cluster.generation, facts.observed.now)
             .next(&states),
     }
@@ -192,18 +196,22 @@ fn state(
     type_: &'static str,
     is_true: bool,
     reason: &'static str,
-    mut message: String,
+    message: String,
 ) -> ConditionState {
-    if message.len() > MESSAGE_MAX {
-        let end = (0..=MESSAGE_MAX)
-            .rev()
-            .find(|&at| message.is_char_boundary(at));
-        message.truncate(end.unwrap_or(0));
-    }
-    ConditionState {
+    bounded(ConditionState {
         type_,
         is_true,
         reason,
         message,
+    })
+}
+
+fn bounded(mut state: ConditionState) -> ConditionState {
+    if state.message.len() > MESSAGE_MAX {
+        let end = (0..=MESSAGE_MAX)
+            .rev()
+            .find(|&at| state.message.is_char_boundary(at));
+        state.message.truncate(end.unwrap_or(0));
     }
+    state
 }

@@ -7,19 +7,21 @@ use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetStatus};
 use kube::ResourceExt;
-use nsq_http_api::Client;
+use nsq_http_api::{AdoptOrder, Client};
 use tokio::sync::mpsc;
 
+mod command;
+mod mirror;
 mod pod;
 
+use command::{arguments, mirror_arguments};
 pub use pod::{LocalPod, State};
 
 use crate::api::NsqCluster;
 use crate::cluster::build::TEMPLATE_HASH;
 use crate::cluster::decide;
-use crate::cluster::flags::{self, Value};
 use crate::cluster::leaving::{Sightings, backlog};
-use crate::cluster::names::{Node, PAIR_SIZE};
+use crate::cluster::names::{Component, Node};
 use crate::cluster::object::Object;
 use crate::cluster::observed::{Leaving, Observed};
 use crate::cluster::plan::{Action, Plan, surplus_pods};
@@ -81,12 +83,39 @@ impl LocalCluster {
         self.probe(client).await;
         let observed = self.observe(ports);
         let plan = decide(&self.cluster, &observed);
+        self.adopt(client, &plan).await;
         self.apply(plan, ports)
+    }
+
+    /// Passes the orders on; one that is not heard is given again in the next pass.
+    async fn adopt(&self, client: &Client, plan: &Plan) {
+        for action in &plan.actions {
+            if let Action::Adopt {
+                address,
+                node,
+                incarnation,
+                run,
+                ..
+            } = action
+            {
+                let order = AdoptOrder {
+                    node,
+                    incarnation,
+                    run: *run,
+                };
+                let _ = client.nsqd(address).adopt(&order).await;
+            }
+        }
     }
 
     /// A process has ended.
     pub fn on_exit(&mut self, exited: &Exited) {
         let file = pid_file(&self.data_of(&exited.name));
+        for (name, pod) in &mut self.pods {
+            if mirror::name(name) == exited.name && pod.mirror.on_exit(exited) {
+                let _ = std::fs::remove_file(&file);
+            }
+        }
         if let Some(pod) = self.pods.get_mut(&exited.name)
             && pod.on_exit(exited)
         {
@@ -104,12 +133,14 @@ impl LocalCluster {
     /// Whether no process is left.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        self.pods.values().all(|pod| pod.state.process().is_none())
+        let ended = |pod: &LocalPod| pod.state.process().is_none() && !pod.mirror.is_running();
+        self.pods.values().all(ended)
     }
 
     /// Asks every node how it is, all at once.
     async fn probe(&mut self, client: &Client) {
-        let probes = self.pods.values_mut().map(|pod| pod.probe(client));
+        let pods = self.pods.iter_mut();
+        let probes = pods.map(|(name, pod)| pod.probe(name, client));
         join_all(probes).await;
     }
 
@@ -127,6 +158,11 @@ impl LocalCluster {
         let Ok(valid) = validate(&self.cluster) else {
             return observed;
         };
+        if valid.replication.is_some() {
+            let nsqds = self.pods.values();
+            let nsqds = nsqds.filter(|pod| pod.node.component == Component::Nsqd);
+            observed.pulses = nsqds.map(|pod| pod.pulse.clone()).collect();
+        }
         for state in &mut observed.pods {
             // Another node has had to take other ports, and this one was started with the old.
             if self.was_told_otherwise(&state.name, &valid, ports) {
@@ -170,6 +206,8 @@ impl LocalCluster {
                         pod.publishing = publish;
                     }
                 }
+                // Orders have been passed on; the others are about machines and volumes, of which there are none.
+                _ => {}
             }
         }
         self.cluster.status = Some(plan.status);
@@ -195,7 +233,8 @@ impl LocalCluster {
             }
         }
         self.pods.retain(|name, pod| {
-            let stays = wanted.contains_key(name) || pod.state.process().is_some();
+            let runs = pod.state.process().is_some() || pod.mirror.is_running();
+            let stays = wanted.contains_key(name) || runs;
             if !stays {
                 ports.take_back(name);
             }
@@ -212,10 +251,27 @@ impl LocalCluster {
                 }
             }
         }
+        self.keep_mirrors(&valid, ports);
         for (name, (_, hash)) in wanted {
             if self.pods.get(&name).is_some_and(LocalPod::is_due) {
                 self.start(&name, hash, &valid, ports, told);
             }
+        }
+    }
+
+    /// A mirror runs while its nsqd does.
+    fn keep_mirrors(&mut self, valid: &ValidatedCluster, ports: &PortBook) {
+        let data = self.places.data.join(self.cluster.name_any());
+        for (name, pod) in &mut self.pods {
+            let runs = matches!(
+                pod.state,
+                State::Starting(_) | State::Ready(_) | State::Unready(_)
+            );
+            let replicated = valid.replication.is_some() && pod.node.component == Component::Nsqd;
+            let wanted =
+                (runs && replicated).then(|| mirror_arguments(valid, pod.node, pod.ports, ports));
+            let binaries = &self.places.binaries;
+            pod.mirror.keep(name, binaries, &data, wanted, &self.exits);
         }
     }
 
@@ -311,33 +367,4 @@ fn give_ports(
         ));
     }
     Some(given.ports)
-}
-
-/// The command line, with loopback addresses in the open places.
-fn arguments(
-    cluster: &ValidatedCluster,
-    node: Node,
-    own: Ports,
-    data: &std::path::Path,
-    ports: &PortBook,
-) -> Vec<String> {
-    let rendered = |value: Value| match value {
-        Value::Text(text) => Some(text),
-        Value::ListenTcp => Some(format!("127.0.0.1:{}", own.tcp)),
-        Value::ListenHttp => Some(format!("127.0.0.1:{}", own.http)),
-        Value::OwnHost => Some("127.0.0.1".to_owned()),
-        Value::DataPath => Some(data.display().to_string()),
-        Value::NodeId => {
-            let (pair, member) = (node.ordinal / PAIR_SIZE, node.ordinal % PAIR_SIZE);
-            Some((10 * pair + member).to_string())
-        }
-        Value::TcpOf(other) => {
-            let given = ports.of(&other.pod_name(&cluster.name))?;
-            Some(format!("127.0.0.1:{}", given.tcp))
-        }
-    };
-    flags::flags(cluster, node.component)
-        .into_iter()
-        .filter_map(|(name, value)| Some(format!("--{name}={}", rendered(value)?)))
-        .collect()
 }

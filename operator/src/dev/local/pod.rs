@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use nsq_http_api::{Client, Stats, StatsQuery};
+use nsq_http_api::{Client, PairStatus, Stats, StatsQuery};
 
+use super::mirror::Mirror;
 use crate::backoff::Backoff;
 use crate::cluster::names::{Component, Node};
-use crate::cluster::observed::PodState;
+use crate::cluster::observed::{PodState, Process as Ran};
+use crate::cluster::pulse::Pulse;
 use crate::dev::ports::Ports;
 use crate::dev::process::{Exited, Process};
 
@@ -28,6 +30,9 @@ pub struct LocalPod {
     pub restarts: u32,
     /// What the node last said of itself; nsqd only.
     pub stats: Option<Stats>,
+    /// What it says of its pair; nsqd only.
+    pub pulse: Pulse,
+    pub(super) mirror: Mirror,
     /// The command line that its process was started with.
     pub(super) arguments: Vec<String>,
     /// Hash of the template that its process was started from.
@@ -109,6 +114,8 @@ impl LocalPod {
             since: Timestamp::now(),
             restarts: 0,
             stats: None,
+            pulse: Pulse::default(),
+            mirror: Mirror::default(),
             arguments: Vec::new(),
             hash: None,
             publishing: true,
@@ -142,6 +149,7 @@ impl LocalPod {
 
     /// Asks its process to end.
     pub(super) fn stop(&mut self) {
+        self.mirror.stop();
         self.turn(State::into_stopping);
     }
 
@@ -184,9 +192,17 @@ impl LocalPod {
     }
 
     /// Asks it how it is.
-    pub(super) async fn probe(&mut self, client: &Client) {
+    pub(super) async fn probe(&mut self, name: &str, client: &Client) {
+        name.clone_into(&mut self.pulse.pod);
         if matches!(self.state, State::Stopping(_) | State::Waiting { .. }) {
+            self.pulse.heard(None, None, Timestamp::now());
             return;
+        }
+        if self.node.component == Component::Nsqd {
+            let address = self.http_address();
+            let pair: Option<PairStatus> = client.nsqd(&address).pair().await.ok();
+            let uid = self.started_id();
+            self.pulse.heard(Some(&uid), pair, Timestamp::now());
         }
         let address = self.http_address();
         let answers = match self.node.component {
@@ -250,6 +266,13 @@ impl LocalPod {
             template_hash: self.hash.clone(),
             restarted_at: None,
             publishing: self.publishing,
+            address: Some(self.http_address()),
+            machine: None,
+            unplaced: false,
+            process: match self.state {
+                State::Waiting { .. } => Ran::Ended,
+                _ => Ran::Running,
+            },
             problem: self.problem().map(str::to_owned),
         })
     }

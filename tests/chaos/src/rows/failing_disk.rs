@@ -112,7 +112,8 @@ fn drive(
             0 => crowd.open(&mut server)?,
             _ => drop(crowd.raise(&mut server)?),
         }
-        wait_for(crowd, fault, &mut server, trace.path(), &mut random)?;
+        let served = (&mut server, &*volume.path());
+        wait_for(crowd, fault, served, trace.path(), &mut random)?;
         let failed_at = Instant::now();
         if fault == Fault::Interrupted {
             if server.ended()?.is_some() {
@@ -125,6 +126,7 @@ fn drive(
                     seen.broken
                         .push(format!("{fault:?}: nsqd ended with {status}"));
                 }
+                Some(_) if fault == Fault::Short => {}
                 Some(_) => seen
                     .ended_after
                     .push(failed_at.elapsed().as_secs_f64() * 1000.0),
@@ -171,14 +173,16 @@ impl Fault {
 fn wait_for(
     crowd: &Crowd<'_>,
     fault: Fault,
-    server: &mut Server,
+    (server, data): (&mut Server, &Path),
     trace: &Path,
     random: &mut StdRng,
 ) -> Result<()> {
     if fault == Fault::Short {
         let before = crowd.acknowledged();
         wait(|| Ok(crowd.acknowledged() > before + 10_000))?;
-        return limit(server, random);
+        limit(server, data, random)?;
+        // How soon a write comes there depends on the load.
+        return wait(|| Ok(server.ended()?.is_some()));
     }
     wait(|| {
         let trace = std::fs::read_to_string(trace)?;
@@ -199,10 +203,14 @@ fn wait(mut done: impl FnMut() -> Result<bool>) -> Result<()> {
     Ok(())
 }
 
-/// From now on no file may grow beyond a place in the midst of a segment: the write that comes
+/// From now on no file may be written to beyond a place in the midst of a segment: the write that comes
 /// there is short.
-fn limit(server: &Server, random: &mut StdRng) -> Result<()> {
-    let bytes = random.random_range(1_000_000..40_000_000);
+fn limit(server: &Server, data: &Path, random: &mut StdRng) -> Result<()> {
+    let mut segment = 0;
+    for file in std::fs::read_dir(data.join("journal"))? {
+        segment = segment.max(file?.metadata()?.len());
+    }
+    let bytes = random.random_range(segment / 8..segment);
     let limit = Rlimit {
         current: Some(bytes),
         maximum: Some(bytes),

@@ -1,10 +1,11 @@
 //! Numbered messages, published and consumed from inside a cluster, as an application would.
 //!
-//! traffic publish ADDRESS TOPIC FIRST COUNT [PAUSE_MS]
+//! traffic publish ADDRESS TOPIC FIRST COUNT PAUSE_MS WORKERS
 //! traffic consume LOOKUP_HTTP_ADDRESS TOPIC CHANNEL FIRST COUNT PATIENCE_S
 //!
-//! The publisher repeats a message until it is acknowledged; the consumer ends well when it has finished each
-//! number at least once, and otherwise says which are missing.
+//! Each of a publisher's workers repeats a message until it is acknowledged, and tells of each time in which nothing
+//! was (`gap FROM TO`, in ms since 1970); the consumer ends well when it has finished each number at least once, and
+//! otherwise says which are missing.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
@@ -12,7 +13,7 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use nsq_rig::{Connection, Frame, push_fin, push_pub};
@@ -21,7 +22,14 @@ use serde_json::Value;
 /// One message may take this long to be acknowledged, all repetitions included.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(120);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-const REPEAT_AFTER: Duration = Duration::from_millis(100);
+/// A publisher that wants to go on does not wait long for a node that is gone.
+const CONNECTED_WITHIN: Duration = Duration::from_millis(250);
+const OK_WITHIN: Duration = Duration::from_secs(1);
+const REPEAT_AFTER: Duration = Duration::from_millis(50);
+/// A wait for an OK that is worth telling.
+const GAP: Duration = Duration::from_millis(100);
+/// An nsqd says something every 30 s.
+const SILENT_AFTER: Duration = Duration::from_secs(45);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const READY_COUNT: u32 = 50;
 /// A publisher connects anew after this many messages, so that a Service can send it elsewhere.
@@ -31,9 +39,8 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        ["publish", address, topic, first, count] => publish(address, topic, first, count, "0"),
-        ["publish", address, topic, first, count, pause] => {
-            publish(address, topic, first, count, pause)
+        ["publish", address, topic, first, count, pause, workers] => {
+            publish(address, topic, first, count, pause, workers)
         }
         ["consume", lookup, topic, channel, first, count, patience] => {
             consume(lookup, topic, channel, first, count, patience)
@@ -49,12 +56,50 @@ fn main() -> ExitCode {
     }
 }
 
-fn publish(address: &str, topic: &str, first: &str, count: &str, pause: &str) -> Result<()> {
+fn publish(
+    address: &str,
+    topic: &str,
+    first: &str,
+    count: &str,
+    pause: &str,
+    workers: &str,
+) -> Result<()> {
     let (first, count): (u64, u64) = (first.parse()?, count.parse()?);
     let pause = Duration::from_millis(pause.parse()?);
+    let workers: usize = workers.parse()?;
+    let begun: Vec<_> = (0..workers)
+        .map(|worker| {
+            let (address, topic) = (address.to_owned(), topic.to_owned());
+            let numbers = (first..first + count).skip(worker).step_by(workers);
+            thread::spawn(move || publish_all(&address, &topic, numbers, pause))
+        })
+        .collect();
+    let (mut repeated, mut longest) = (0, Duration::ZERO);
+    for worker in begun {
+        let done = worker
+            .join()
+            .map_err(|_| anyhow::anyhow!("a worker has panicked"))?;
+        let (again, wait) = done?;
+        repeated += again;
+        longest = longest.max(wait);
+    }
+    println!(
+        "published {count}, repeated {repeated}, longest wait {} ms",
+        longest.as_millis()
+    );
+    Ok(())
+}
+
+/// How often something was repeated, and the longest wait for an OK.
+fn publish_all(
+    address: &str,
+    topic: &str,
+    numbers: impl Iterator<Item = u64>,
+    pause: Duration,
+) -> Result<(u64, Duration)> {
     let (mut connection, mut repeated, mut longest) = (None, 0, Duration::ZERO);
-    for number in first..first + count {
-        let begun = Instant::now();
+    for (at, number) in (1_u64..).zip(numbers) {
+        let (begun, since) = (Instant::now(), unix_ms());
         loop {
             match publish_one(&mut connection, address, topic, number) {
                 Ok(()) => break,
@@ -67,17 +112,22 @@ fn publish(address: &str, topic: &str, first: &str, count: &str, pause: &str) ->
                 Err(error) => return Err(error.context(format!("message {number}"))),
             }
         }
-        longest = longest.max(begun.elapsed());
-        if (number + 1) % PER_CONNECTION == 0 {
+        let waited = begun.elapsed();
+        if waited >= GAP {
+            println!("gap {since} {}", unix_ms());
+        }
+        longest = longest.max(waited);
+        if at % PER_CONNECTION == 0 {
             connection = None;
         }
         thread::sleep(pause);
     }
-    println!(
-        "published {count}, repeated {repeated}, longest wait {} ms",
-        longest.as_millis()
-    );
-    Ok(())
+    Ok((repeated, longest))
+}
+
+fn unix_ms() -> u128 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_millis()
 }
 
 fn publish_one(
@@ -87,9 +137,12 @@ fn publish_one(
     number: u64,
 ) -> Result<()> {
     if connection.is_none() {
-        let open = Connection::open(resolve(address)?)?;
-        open.set_patience(Some(ANSWER_WITHIN))?;
-        *connection = Some(open);
+        let address = resolve(address)?;
+        *connection = Some(Connection::open_within(
+            address,
+            CONNECTED_WITHIN,
+            OK_WITHIN,
+        )?);
     }
     let Some(open) = connection else {
         bail!("not connected");
@@ -179,7 +232,7 @@ fn follow(node: String, topic: &str, channel_name: &str, finished: Sender<u64>) 
 }
 
 fn read_all(node: &str, topic: &str, channel_name: &str, finished: &Sender<u64>) -> Result<()> {
-    let mut connection = Connection::open(resolve(node)?)?;
+    let mut connection = Connection::open_within(resolve(node)?, ANSWER_WITHIN, SILENT_AFTER)?;
     connection.subscribe(topic, channel_name)?;
     connection.ready(READY_COUNT)?;
     loop {

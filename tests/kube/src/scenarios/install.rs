@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::OPERATOR_NAMESPACE;
 use crate::kubectl::{Kubectl, helm};
+use crate::rig;
 
 /// The image under test.
 const IMAGE: &str = "NSQ_IMAGE";
@@ -33,6 +34,11 @@ pub fn helm_install() -> Result<()> {
     let image = image();
     let (repository, tag) = image.rsplit_once(':').context("the image needs a tag")?;
     let chart = root().join("charts/nsq-operator");
+    let quiet = rig::quiet_machine().map(|machine| {
+        let label = r"nodeSelector.kubernetes\.io/hostname";
+        format!(",{label}={machine}")
+    });
+    let quiet = quiet.unwrap_or_default();
     helm(&[
         "upgrade",
         "--install",
@@ -42,7 +48,7 @@ pub fn helm_install() -> Result<()> {
         OPERATOR_NAMESPACE,
         "--create-namespace",
         "--set",
-        &format!("image.repository={repository},image.tag={tag}"),
+        &format!("image.repository={repository},image.tag={tag}{quiet}"),
         "--wait",
         "--timeout=120s",
     ])?;
@@ -113,6 +119,16 @@ pub fn refusal(kubectl: &Kubectl) -> Result<Option<String>> {
             "supported values: \"memory\", \"write\", \"fsync\"",
         ),
         (
+            "replicas: 2",
+            "replication: {}\n    replicas: 3",
+            "nsqd.replicas must be even with nsqd.replication",
+        ),
+        (
+            "durability: fsync",
+            "durability: memory\n    replication: {}",
+            "nsqd.replication needs durability write or fsync",
+        ),
+        (
             "durability: fsync",
             "options: {mem-queue-sise: 1}",
             "nsqd has no option \"mem-queue-sise\"",
@@ -147,8 +163,14 @@ pub fn refusal(kubectl: &Kubectl) -> Result<Option<String>> {
 }
 
 pub fn ready(kubectl: &Kubectl) -> Result<Option<String>> {
+    if let Some(machine) = rig::quiet_machine() {
+        kubectl.run(&["cordon", machine])?; // the nsqds are to be where faults reach
+    }
     kubectl.apply(&example()?)?;
     cluster_ready(kubectl)?;
+    if let Some(machine) = rig::quiet_machine() {
+        kubectl.run(&["uncordon", machine])?;
+    }
     let columns = kubectl.run(&["get", "nsqclusters"])?;
     println!("   {}", columns.trim().replace('\n', "\n   "));
     let fields: Vec<&str> = columns

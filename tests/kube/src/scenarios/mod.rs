@@ -1,6 +1,7 @@
 //! What is shown, in this order: each scenario begins with the cluster that the one before it left.
 
-mod install;
+pub mod failover;
+pub mod install;
 mod operator;
 mod removal;
 mod restarts;
@@ -18,101 +19,147 @@ pub const OPERATOR_NAMESPACE: &str = "nsq-system";
 pub struct Scenario {
     pub name: &'static str,
     pub about: &'static str,
-    /// Run even if others were asked for: they need it.
-    pub always: bool,
+    pub when: When,
     /// `Some`: why it cannot be run here.
     pub run: fn(&Kubectl) -> Result<Option<String>>,
+}
+
+/// When a scenario is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Even if others were asked for: they need it.
+    Always,
+    /// Unless others were asked for.
+    Usually,
+    /// It takes long: if it was asked for, by name or with all others.
+    Asked,
 }
 
 pub const ALL: &[Scenario] = &[
     Scenario {
         name: "install",
         about: "helm install brings up an operator that leads",
-        always: true,
+        when: When::Always,
         run: install::install,
     },
     Scenario {
         name: "refusal",
         about: "the API server refuses bad manifests with a sentence",
-        always: false,
+        when: When::Usually,
         run: install::refusal,
     },
     Scenario {
         name: "ready",
         about: "the example becomes Ready and shows useful columns",
-        always: true,
+        when: When::Always,
         run: install::ready,
     },
     Scenario {
         name: "serve",
         about: "messages go through the Services",
-        always: false,
+        when: When::Usually,
         run: restarts::serve,
     },
     Scenario {
         name: "topics",
         about: "NsqTopics are kept, repaired and deleted",
-        always: false,
+        when: When::Usually,
         run: topics::kept,
     },
     Scenario {
         name: "pod-deleted",
         about: "a deleted pod returns with its messages",
-        always: false,
+        when: When::Usually,
         run: restarts::pod_deleted,
     },
     Scenario {
         name: "container-killed",
         about: "a killed container returns with its messages",
-        always: false,
+        when: When::Usually,
         run: restarts::container_killed,
     },
     Scenario {
         name: "roll",
         about: "a changed option is rolled out one pod at a time, under traffic",
-        always: false,
+        when: When::Usually,
         run: restarts::roll,
     },
     Scenario {
         name: "broken-template",
         about: "a broken image stops at one pod and is cured by the manifest alone",
-        always: false,
+        when: When::Usually,
         run: restarts::broken_template,
     },
     Scenario {
         name: "scale",
         about: "kubectl scale adds a node, and removes it when it is empty",
-        always: false,
+        when: When::Usually,
         run: scaling::scale,
+    },
+    Scenario {
+        name: "replicate",
+        about: "replication is turned on under traffic, and every pair is mirrored",
+        when: When::Usually,
+        run: failover::replicate,
+    },
+    Scenario {
+        name: "container-lost",
+        about: "a container that does not come back: its peer delivers what it had",
+        when: When::Usually,
+        run: failover::container,
+    },
+    Scenario {
+        name: "machine-lost",
+        about: "a machine without power: its peer delivers what it had, and it hands over when it is back",
+        when: When::Asked,
+        run: failover::machine,
+    },
+    Scenario {
+        name: "volume-lost",
+        about: "a machine that is gone: another volume, mirrored anew, only on proof; then the other node is killed",
+        when: When::Asked,
+        run: failover::volume,
+    },
+    Scenario {
+        name: "partitions",
+        about: "a node cut off from its peer, from the API server, from everything",
+        when: When::Asked,
+        run: failover::partitions,
+    },
+    Scenario {
+        name: "unreplicate",
+        about: "replication is turned off under traffic",
+        when: When::Usually,
+        run: failover::unreplicate,
     },
     Scenario {
         name: "drift",
         about: "what somebody changes or deletes by hand comes back",
-        always: false,
+        when: When::Usually,
         run: operator::drift,
     },
     Scenario {
         name: "calls",
         about: "the operator may do what it does and nothing else",
-        always: false,
+        when: When::Usually,
         run: operator::calls,
     },
     Scenario {
         name: "operator-killed",
         about: "another operator takes over, a new one restarts nothing",
-        always: false,
+        when: When::Usually,
         run: operator::killed,
     },
     Scenario {
         name: "removal",
         about: "a deleted cluster leaves what the volume policy says",
-        always: false,
+        when: When::Usually,
         run: removal::removal,
     },
     Scenario {
         name: "uninstall",
         about: "helm uninstall leaves the resource definitions",
-        always: false,
+        when: When::Usually,
         run: removal::uninstall,
     },
 ];

@@ -53,14 +53,13 @@ pub fn pod_deleted(kubectl: &Kubectl) -> Result<Option<String>> {
 pub fn container_killed(kubectl: &Kubectl) -> Result<Option<String>> {
     publish(kubectl, PUBLISH, "killed", 0, MESSAGES, 0)?.finish(kubectl)?;
     let pod = holder(kubectl, "killed")?;
-    let host = format!("{pod}.demo-nsqd.{}.svc", kubectl.namespace());
-    let Some(process) = process_advertising(&host)? else {
+    let Some(process) = process_of(kubectl, &pod)? else {
         return Ok(Some(
             "the nodes' processes are not on this machine, so none can be killed".to_owned(),
         ));
     };
     let restarts = |kubectl: &Kubectl| -> Result<u32> {
-        let path = "jsonpath={.status.containerStatuses[0].restartCount}";
+        let path = r#"jsonpath={.status.containerStatuses[?(@.name=="nsqd")].restartCount}"#;
         Ok(kubectl.run(&["get", "pod", &pod, "-o", path])?.parse()?)
     };
     let before = restarts(kubectl)?;
@@ -78,6 +77,11 @@ pub fn container_killed(kubectl: &Kubectl) -> Result<Option<String>> {
     cluster_ready(kubectl)?;
     consume(kubectl, LOOKUP, "killed", "c", 0, MESSAGES)?.finish(kubectl)?;
     Ok(None)
+}
+
+/// The nsqd of a pod, if its machine is this one.
+pub fn process_of(kubectl: &Kubectl, pod: &str) -> Result<Option<u32>> {
+    process_advertising(&format!("{pod}.demo-nsqd.{}.svc", kubectl.namespace()))
 }
 
 /// The process of this machine that advertises a host name, in whatever container it is.

@@ -1,0 +1,70 @@
+//! Where nsqlookupd listens, and who is let in.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use nsq_daemon::http::{TokenError, Tokens};
+use nsq_daemon::listen::{BindError, Listener};
+use nsq_daemon::tls::{self, Clients, Oldest, TlsAcceptor, TlsError};
+use thiserror::Error;
+
+use crate::options::Options;
+
+/// Why nsqlookupd could not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+pub(crate) struct Listeners {
+    pub tcp: Listener,
+    pub http: Option<Listener>,
+    pub https: Option<(Listener, TlsAcceptor)>,
+    pub read_only: Option<Listener>,
+    pub tokens: Option<Arc<Tokens>>,
+}
+
+impl Listeners {
+    pub(crate) async fn open(options: &Options) -> Result<Self, StartError> {
+        let https = match (bind(&options.https_address).await?, acceptor(options)?) {
+            (Some(listener), Some(tls)) => Some((listener, tls)),
+            _ => None,
+        };
+        let tokens = match options.http_token_file.as_str() {
+            "" => None,
+            file => Some(Tokens::open(Path::new(file))?),
+        };
+        Ok(Self {
+            tcp: Listener::bind(&options.tcp_address).await?,
+            http: bind(&options.http_address).await?,
+            https,
+            read_only: bind(&options.http_read_only_address).await?,
+            tokens,
+        })
+    }
+}
+
+async fn bind(address: &str) -> Result<Option<Listener>, BindError> {
+    match address {
+        "" => Ok(None),
+        address => Listener::bind(address).await.map(Some),
+    }
+}
+
+fn acceptor(options: &Options) -> Result<Option<TlsAcceptor>, TlsError> {
+    if options.tls_cert.is_empty() {
+        return Ok(None);
+    }
+    let clients = match options.tls_client_auth_policy.as_str() {
+        "" => Clients::Any,
+        "require" => Clients::WithCertificate,
+        _ => Clients::SignedBy(Path::new(&options.tls_root_ca_file)),
+    };
+    let (cert, key) = (Path::new(&options.tls_cert), Path::new(&options.tls_key));
+    tls::acceptor(cert, key, Oldest::Tls12, clients).map(Some)
+}
