@@ -9,7 +9,7 @@ use crate::host::{ChunkRef, NsqHost};
 use crate::nsqd::Nsqd;
 
 /// Bytes of an import record before its list of channels.
-const IMPORT_BODY: u32 = 4 + 8 + 8 + 2 + 8 + 1 + 4;
+pub(crate) const IMPORT_BODY: u32 = 4 + 8 + 8 + 2 + 8 + 1 + 4;
 
 /// A message from elsewhere.
 pub(crate) struct Incoming<'a> {

@@ -37,7 +37,7 @@ use origin::{Adopted, Copy};
 use runs::Runs;
 
 pub use adoption::run as run_adoption;
-pub(crate) use adoption::{AdoptError, IMPORT_BODY, Order};
+pub(crate) use adoption::{AdoptError, Order};
 pub use handover::run as run_watch;
 pub(crate) use holder::Adoption;
 pub(crate) use link::{End, HEARTBEAT, OUTBOX, Side, serve};
