@@ -5,6 +5,7 @@
 
 mod command;
 mod error;
+mod fields;
 mod frame;
 mod gate;
 mod identify;

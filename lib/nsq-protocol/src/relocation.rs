@@ -2,7 +2,7 @@
 //! framed as those of a pair are, on connections that said `RELOCATE source` or `RELOCATE target`; whoever opened both
 //! carries them from one to the other.
 
-use crate::pair::{Fields, put};
+use crate::fields::{Fields, put};
 
 /// The version of these words. Another is refused.
 pub const RELOCATION_VERSION: u8 = 1;

@@ -55,8 +55,6 @@ impl Pair {
         // R17: what is not mirrored becomes less by ACK only.
         let unmirrored = unmirrored(nsqd, copy.mirrored());
         let whole = mirror.as_ref().is_none_or(|mirror| mirror.whole);
-        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let counters = &self.counters;
         PairStatus {
             node: self.node.clone(),
             peer: self.peer.clone(),
@@ -87,6 +85,15 @@ impl Pair {
             listing,
             mirror,
             adoption,
+            ..self.totals()
+        }
+    }
+
+    /// What is counted since the start.
+    fn totals(&self) -> PairStatus {
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.counters;
+        PairStatus {
             records_sent: count(&counters.records_sent),
             bytes_sent: count(&counters.bytes_sent),
             bytes_received: count(&counters.bytes_received),
@@ -96,6 +103,7 @@ impl Pair {
             released: count(&counters.released),
             listings: count(&counters.listings),
             losses: count(&counters.losses),
+            ..PairStatus::default()
         }
     }
 }
