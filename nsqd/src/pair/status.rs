@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use nsq_http_api::{AdoptionStatus, MirrorStatus, PairStatus};
 use nsq_queue::Unmirrored;
 
-use super::Pair;
+use super::{Pair, Shared};
 use crate::nsqd::Nsqd;
 
 impl Pair {
@@ -23,19 +23,7 @@ impl Pair {
             importing,
         ) = {
             let shared = self.shared.lock();
-            let mirror = shared.mirror.as_ref().map(|mirror| MirrorStatus {
-                node: mirror.node.clone(),
-                incarnation: format!("{:016x}", mirror.incarnation),
-                run: mirror.end.run,
-                end: mirror.end.lsn,
-                whole: mirror.whole,
-            });
-            let adoption = shared.adoption.map(|adoption| AdoptionStatus {
-                incarnation: format!("{:016x}", adoption.incarnation),
-                run: adoption.through.run,
-                through: adoption.through.lsn,
-                done: adoption.done.is_some(),
-            });
+            let (mirror, adoption) = shared.told();
             (
                 (shared.origin_up, shared.holder_up),
                 (shared.copy, {
@@ -105,6 +93,26 @@ impl Pair {
             losses: count(&counters.losses),
             ..PairStatus::default()
         }
+    }
+}
+
+impl Shared {
+    /// The mirror and the last adoption, as they are told of.
+    fn told(&self) -> (Option<MirrorStatus>, Option<AdoptionStatus>) {
+        let mirror = self.mirror.as_ref().map(|mirror| MirrorStatus {
+            node: mirror.node.clone(),
+            incarnation: format!("{:016x}", mirror.incarnation),
+            run: mirror.end.run,
+            end: mirror.end.lsn,
+            whole: mirror.whole,
+        });
+        let adoption = self.adoption.map(|adoption| AdoptionStatus {
+            incarnation: format!("{:016x}", adoption.incarnation),
+            run: adoption.through.run,
+            through: adoption.through.lsn,
+            done: adoption.done.is_some(),
+        });
+        (mirror, adoption)
     }
 }
 
