@@ -205,8 +205,9 @@ async fn one_good_server_of_several_is_enough() {
     let good = AuthServer::start(|_| everything(60, r#""publish""#));
     let url = format!("--auth-http-address=http://{}/other/path", good.address);
     // Nobody listens on the third: its port was free a moment ago.
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let gone = format!("--auth-http-address={}", gone.local_addr().unwrap());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let gone = format!("--auth-http-address={}", listener.local_addr().unwrap());
+    drop(listener); // it would let connections in and never answer
     let node = Node::start(&[&broken.flag(), &url, &gone]).await;
     for _ in 0..10 {
         login(&node).await.publish("t", "x").await;

@@ -97,6 +97,17 @@ impl Dev {
         }
     }
 
+    /// Reads on until this is told.
+    fn until_note(&mut self, note: &str) {
+        loop {
+            let line = self.lines.next().expect("dev has ended").unwrap();
+            let change: Value = serde_json::from_str(&line).unwrap();
+            if change["kind"] == "note" && change["message"] == note {
+                return;
+            }
+        }
+    }
+
     fn edit(&self, manifest: &str) {
         let path = self.folder.path().join("cluster.yaml");
         let new = path.with_extension("new");
@@ -207,4 +218,22 @@ fn a_bad_manifest_starts_nothing() {
         !folder.path().join("nsq-dev").exists(),
         "a data directory was made"
     );
+}
+
+#[test]
+fn replicated_nodes_mirror_each_other() {
+    let manifest = MANIFEST.replace(
+        "replicas: 1\n    storage",
+        "replicas: 2\n    replication: {}\n    storage",
+    );
+    let mut dev = Dev::start(&manifest);
+    let nodes = ["test-nsqd-0-0", "test-nsqd-0-1"].map(|name| dev.until("node", name, "ready"));
+    dev.until_note("either disk of each pair may be lost");
+    for (at, node) in nodes.iter().enumerate() {
+        let pair = http(node["http"].as_str().unwrap(), "GET /pair", "");
+        let peer = format!(r#""peer":"test-nsqd-0-{}""#, 1 - at);
+        assert!(pair.contains(&peer), "{pair}");
+    }
+    dev.signal(Signal::TERM);
+    assert!(dev.child.wait().unwrap().success());
 }

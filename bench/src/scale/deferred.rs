@@ -18,10 +18,10 @@ const PROBES: usize = 600;
 /// Deferred messages of each.
 const EACH: usize = 5;
 /// The first are due after this ...
-const SOONEST: Duration = Duration::from_secs(2);
+const SOONEST: Duration = Duration::from_secs(10);
 /// ... and the others are spread over this, so that none waits for another.
 const SPREAD: Duration = Duration::from_secs(6);
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 const BODY: usize = 16;
 
 pub(super) fn measure(program: &Path, go: bool, much: Much) -> Result<Vec<Measured>> {

@@ -4,4 +4,5 @@
 
 mod golden;
 mod histories;
+mod losses;
 mod scenario;
