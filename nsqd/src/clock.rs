@@ -53,6 +53,14 @@ impl Clock {
         }
     }
 
+    /// The steady time at which the wall will show `at`, 0 for 0: what another node says is in the wall's.
+    pub fn from_wall(&self, at: i64) -> i64 {
+        match at {
+            0 => 0,
+            at => at - self.wall() + self.now(),
+        }
+    }
+
     /// The moment at which [`Clock::now`] will be `at`.
     pub fn instant(&self, at: i64) -> Instant {
         let ahead = u64::try_from(at - self.base).unwrap_or(0);

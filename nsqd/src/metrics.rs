@@ -21,6 +21,8 @@ pub(crate) struct Gathered {
     pub stats: Stats,
     pub connections: usize,
     pub journal: JournalStats,
+    /// Messages that left for other nodes, and that came from them.
+    pub relocated: (u64, u64),
     pub publish_times: DurationCounts,
     pub processing_times: DurationCounts,
     pub lookupds: Vec<LinkStatus>,
@@ -89,6 +91,8 @@ fn node(page: &mut Page, gathered: &Gathered) {
     page.one("nsqd_healthy", "gauge", "0 if nothing can be kept any more.", u64::from(stats.health == "OK"));
     page.one("nsqd_draining", "gauge", "1 while no messages are taken.", u64::from(stats.draining));
     page.one("nsqd_connections", "gauge", "TCP connections.", gathered.connections as u64);
+    page.one("nsqd_relocated_out_messages_total", "counter", "Messages that were moved to other nodes.", gathered.relocated.0);
+    page.one("nsqd_relocated_in_messages_total", "counter", "Messages that were moved here.", gathered.relocated.1);
     page.one("process_start_time_seconds", "gauge", "When the process started, since 1970.", size(stats.start_time));
     let memory = stats.memory.as_ref().map_or(0, |memory| memory.heap_in_use_bytes);
     page.one("process_resident_memory_bytes", "gauge", "Memory in use, without mapped files.", memory);
@@ -258,6 +262,7 @@ mod tests {
             processing_times: DurationCounts::default(),
             stats,
             connections: 5,
+            relocated: (6, 7),
             journal: JournalStats {
                 tail: 30,
                 written: 20,

@@ -20,6 +20,7 @@ use crate::live_topic::{Kept, LiveTopic};
 use crate::options::{Durability, Options};
 use crate::pager::{Housekeeping, Pager};
 use crate::pair::{self, Pair};
+use crate::relocation::Relocation;
 use crate::timers::Timers;
 
 pub struct Nsqd {
@@ -33,6 +34,7 @@ pub struct Nsqd {
     pub(crate) pager: Pager,
     pub pair: Pair,
     pub(crate) drain: Drain,
+    pub(crate) relocation: Relocation,
     topics: RwLock<HashMap<String, Arc<LiveTopic>>>,
     next_topic_number: AtomicU32,
     pub(crate) next_sequence: AtomicU64,
@@ -100,6 +102,7 @@ impl Nsqd {
             clients: Mutex::default(),
             unlogged: Mutex::default(),
             unlogged_some: Notify::new(),
+            relocation: Relocation::default(),
             drain: Drain::new(recovered.draining),
             pair: Pair::new(&options, recovered.pair, clock.now()),
             exiting: AtomicBool::new(false),

@@ -232,6 +232,12 @@ impl<'a> Restorer<'a> {
         record
     }
 
+    /// A message from elsewhere.
+    fn note_import(&mut self, id: u64) {
+        self.note_id(id, 1);
+        self.pair.imports = true;
+    }
+
     /// Ids are never given twice: those that come back were ours too.
     fn note_id(&mut self, id: u64, count: u32) {
         let id = MessageId(id);
@@ -336,7 +342,7 @@ impl Replay for Restorer<'_> {
                     Record::Publish {
                         first_id, bodies, ..
                     } => self.note_id(first_id, bodies.count),
-                    Record::Import { id, .. } => self.note_id(id, 1),
+                    Record::Import { id, .. } => self.note_import(id),
                     _ => {}
                 }
                 if let Record::Finish {

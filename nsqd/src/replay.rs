@@ -20,6 +20,7 @@ pub(crate) fn topic_of(record: &Record<'_>) -> Option<u32> {
         | Record::Finish { topic, .. }
         | Record::Delivered { topic, .. }
         | Record::Requeue { topic, .. }
+        | Record::Moved { topic, .. }
         | Record::Settings { topic, .. } => Some(topic),
         _ => None,
     }
@@ -61,6 +62,11 @@ pub(crate) fn apply(queue: &mut Topic<NsqHost>, record: &Record<'_>, end: Lsn, c
                     due: item.due,
                 };
                 queue.replay_requeue(channel, item);
+            }
+        }
+        Record::Moved { ranges, .. } => {
+            for range in ranges.iter() {
+                queue.replay_moved(range.first_id, range.count);
             }
         }
         Record::Settings { channel, json, .. } => set(queue, channel, json),

@@ -2,4 +2,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod connect;
 pub mod mirror;
+pub mod relocate;

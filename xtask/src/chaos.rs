@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::bench::{judge, nsqd};
+use crate::bench::judge;
 use crate::go_nsq;
 use crate::packages;
+use crate::programs;
 use crate::workspace::{cargo, run, target};
 
 /// Asks for the Go nsqd as control.
@@ -31,7 +32,11 @@ pub fn chaos(arguments: &[String]) -> Result<()> {
     if let Err(error) = packages::install(PACKAGES) {
         eprintln!("chaos: {error:#}");
     }
-    let mut all = vec![format!("--nsqd={}", nsqd()?.display())];
+    let programs = programs::build_packages(&["nsqd", "nsq-tools"])?;
+    let mut all = vec![
+        format!("--nsqd={}", programs.join("nsqd").display()),
+        format!("--nsq-to-nsq={}", programs.join("nsq_to_nsq").display()),
+    ];
     if ["all", "clock"].iter().any(|row| arguments[0] == *row) {
         all.push(format!("--dynamic-nsqd={}", dynamic_nsqd()?.display()));
     }

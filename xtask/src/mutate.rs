@@ -2,6 +2,7 @@
 //! time. One that survives means that the tests promise more than they check.
 
 mod list;
+mod pairs;
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,6 +15,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::workspace::{output, root, target};
 use list::MUTATIONS;
+use pairs::RULES;
 
 /// A change that must be noticed.
 pub struct Mutation {
@@ -32,6 +34,8 @@ pub enum Check {
     Tests(&'static [&'static str]),
     /// Arguments of the chaos runner.
     Chaos(&'static [&'static str]),
+    /// Arguments of the simulation of pairs.
+    Pairs(&'static [&'static str]),
 }
 
 /// A check that takes so many times as long as on the code as it is, and a while more, hangs, and has noticed.
@@ -45,6 +49,7 @@ impl Check {
         match self {
             Check::Tests(words) => format!("cargo test {}", words.join(" ")),
             Check::Chaos(words) => format!("cargo xtask chaos {}", words[0]),
+            Check::Pairs(words) => format!("cargo xtask simulate --pair {}", words.join(" ")),
         }
     }
 }
@@ -55,12 +60,12 @@ enum Outcome {
 }
 
 pub fn run(arguments: &[String]) -> Result<()> {
-    let chosen: Vec<&Mutation> = MUTATIONS
-        .iter()
+    let all = || MUTATIONS.iter().chain(RULES);
+    let chosen: Vec<&Mutation> = all()
         .filter(|one| arguments.is_empty() || arguments.iter().any(|word| one.name.contains(word)))
         .collect();
     if chosen.is_empty() {
-        let names: Vec<_> = MUTATIONS.iter().map(|one| one.name).collect();
+        let names: Vec<_> = all().map(|one| one.name).collect();
         bail!(
             "usage: cargo xtask mutate [NAME ...]; there are: {}",
             names.join("; ")
@@ -196,11 +201,26 @@ impl Copy {
                 build.args(["test", "--quiet", "--no-run"]).args(words);
                 run.args(["cargo", "test", "--quiet"]).args(words);
             }
+            Check::Pairs(words) => {
+                build.args(["build", "--quiet", "-p", "nsq-simulation"]);
+                run.arg(self.target.join("debug/nsq-simulation"));
+                run.arg("--pair").args(words);
+            }
             Check::Chaos(words) => {
-                build.args(["build", "--quiet", "-p", "nsqd", "-p", "nsq-chaos"]);
+                build.args([
+                    "build",
+                    "--quiet",
+                    "-p",
+                    "nsqd",
+                    "-p",
+                    "nsq-tools",
+                    "-p",
+                    "nsq-chaos",
+                ]);
                 let programs = self.target.join("debug");
                 run.arg(programs.join("nsq-chaos"));
                 run.arg("--nsqd").arg(programs.join("nsqd"));
+                run.arg("--nsq-to-nsq").arg(programs.join("nsq_to_nsq"));
                 run.args(["--strict", "--seed=1"]).args(words);
             }
         }

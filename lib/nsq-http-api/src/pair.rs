@@ -12,7 +12,7 @@ pub struct PairStatus {
     /// 16 hexadecimal digits.
     pub incarnation: String,
     pub run: u64,
-    /// The peer has all of this node's messages, this node is connected to it both ways, and nothing is being
+    /// The peer has all of this node's messages that were acknowledged or taken over, this node is connected to it both ways, and nothing is being
     /// imported. When both nodes say so, either disk may be lost.
     pub mirrored: bool,
     /// The peer reads this journal.

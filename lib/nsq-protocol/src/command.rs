@@ -27,8 +27,11 @@ pub enum Command<'a> {
     },
     Touch(&'a [u8; 16]),
     Cls,
-    /// This connection becomes a link of a pair: which end nsqd is to be.
-    Pair(&'a [u8]),
+    /// PAIR or RELOCATE: this connection becomes a link to another nsqd, and nsqd has this role in it.
+    Link {
+        verb: &'static str,
+        role: &'a [u8],
+    },
     Nop,
     Pub {
         topic: &'a str,
@@ -139,10 +142,8 @@ impl Decoder {
                 Command::Cls
             }
             b"SUB" => subscribe(gate, words)?,
-            b"PAIR" => {
-                require(gate.state == State::Init, "PAIR")?;
-                Command::Pair(words.next().unwrap_or_default())
-            }
+            b"PAIR" => link("PAIR", gate, words)?,
+            b"RELOCATE" => link("RELOCATE", gate, words)?,
             b"IDENTIFY" => {
                 require(gate.state == State::Init, "IDENTIFY")?;
                 return self.with_body("IDENTIFY", buffer, body_at, Command::Identify);
@@ -372,4 +373,10 @@ fn subscribe<'a>(gate: Gate, mut words: Line<'a>) -> Result<Command<'a>> {
 fn message_id<'a>(verb: &str, gate: Gate, words: &mut Line<'a>) -> Result<&'a [u8; 16]> {
     require(gate.state != State::Init, verb)?;
     sixteen(words.next().ok_or_else(|| too_few(verb, "params"))?)
+}
+
+fn link<'a>(verb: &'static str, gate: Gate, mut words: Line<'a>) -> Result<Command<'a>> {
+    require(gate.state == State::Init, verb)?;
+    let role = words.next().unwrap_or_default();
+    Ok(Command::Link { verb, role })
 }

@@ -21,6 +21,8 @@ pub struct IdentifyRequest {
     pub msg_timeout: Option<i64>,
     /// It may become a link of a pair.
     pub pair: Option<bool>,
+    /// It may become a link of a relocation.
+    pub relocate: Option<bool>,
     pub topology_region: Option<String>,
     pub topology_zone: Option<String>,
 }
@@ -76,6 +78,9 @@ pub struct Negotiated {
     /// Told to those only who asked.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pair: bool,
+    /// As `pair`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub relocate: bool,
     #[serde(flatten)]
     pub topology: Option<Topology>,
     /// 0 = no heartbeats (and then no SUB either).
@@ -161,6 +166,7 @@ impl IdentifyRequest {
             output_buffer_size,
             output_buffer_timeout,
             pair: limits.pair && asks(self.pair),
+            relocate: asks(self.relocate),
             topology: limits.topology.clone(),
             heartbeat_ms,
         })

@@ -5,6 +5,7 @@
 
 mod command;
 mod error;
+mod fields;
 mod frame;
 mod gate;
 mod identify;
@@ -13,6 +14,7 @@ mod message_id;
 mod names;
 mod pair;
 mod parts;
+mod relocation;
 
 pub use command::{Command, Decoder, Step};
 pub use error::ProtocolError;
@@ -34,3 +36,4 @@ pub const MAGIC_V2: &[u8; 4] = b"  V2";
 
 /// The NSQ version whose protocol and HTTP API we speak, reported wherever NSQ reports its own.
 pub const NSQ_VERSION: &str = "1.3.0";
+pub use relocation::{Move, MovedMessage, RELOCATION_VERSION};

@@ -5,6 +5,9 @@
 
 use std::fmt;
 
+use crate::fields::{Fields, put};
+use crate::relocation::{self, Move, RELOCATION_VERSION};
+
 /// The version of these words. Another is refused.
 pub const PAIR_VERSION: u8 = 1;
 
@@ -25,14 +28,28 @@ pub enum PairRole {
     Origin,
     /// It is to keep the copy.
     Holder,
+    /// Messages are to leave it.
+    Source,
+    /// Messages are to come to it.
+    Target,
 }
 
 impl PairRole {
-    /// As it stands in the `PAIR` command.
+    /// As it stands in the `PAIR` or `RELOCATE` command.
     pub fn name(self) -> &'static str {
         match self {
             Self::Origin => "origin",
             Self::Holder => "holder",
+            Self::Source => "source",
+            Self::Target => "target",
+        }
+    }
+
+    /// The command that asks for it.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Origin | Self::Holder => "PAIR",
+            Self::Source | Self::Target => "RELOCATE",
         }
     }
 
@@ -40,6 +57,8 @@ impl PairRole {
         match text {
             b"origin" => Some(Self::Origin),
             b"holder" => Some(Self::Holder),
+            b"source" => Some(Self::Source),
+            b"target" => Some(Self::Target),
             _ => None,
         }
     }
@@ -112,6 +131,8 @@ pub enum PairMessage<'a> {
     },
     /// The holder adopted, while the link was up.
     Adopted(PairAdoption),
+    /// A word of a relocation.
+    Move(Move<'a>),
     /// Still there.
     Heartbeat,
     /// This cannot work; the connection ends.
@@ -176,6 +197,7 @@ impl<'a> PairMessage<'a> {
             Self::Record { .. } => kind::RECORD,
             Self::Ack { .. } => kind::ACK,
             Self::Adopted(_) => kind::ADOPTED,
+            Self::Move(word) => word.kind(),
             Self::Heartbeat => kind::HEARTBEAT,
             Self::Refuse { .. } => kind::REFUSE,
         }
@@ -239,6 +261,7 @@ impl<'a> PairMessage<'a> {
                 put(out, *end);
             }
             Self::Adopted(adoption) => put_adoption(out, adoption),
+            Self::Move(word) => word.encode_fields(out),
             Self::Heartbeat => {}
         }
     }
@@ -259,12 +282,15 @@ impl<'a> PairMessage<'a> {
             return Ok(None);
         };
         let mut fields = Fields(&frame[1..]);
-        if matches!(frame[0], kind::HELLO | kind::WELCOME) {
-            match fields.u8() {
-                Some(PAIR_VERSION) => {}
-                found => return Err(PairError::Version(found.unwrap_or(0))),
-            }
+        let version = match frame[0] {
+            kind::HELLO | kind::WELCOME => Some(PAIR_VERSION),
+            relocation::kind::WHO => Some(RELOCATION_VERSION),
+            _ => None,
+        };
+        if version.is_some_and(|ours| fields.0.first() != Some(&ours)) {
+            return Err(PairError::Version(fields.0.first().copied().unwrap_or(0)));
         }
+        fields.0 = &fields.0[usize::from(version.is_some())..];
         let message = Self::fields(frame[0], &mut fields).filter(|_| fields.0.is_empty());
         let message = message.ok_or(PairError::Malformed(frame[0]))?;
         Ok(Some((message, 4 + size)))
@@ -317,13 +343,9 @@ impl<'a> PairMessage<'a> {
             kind::ADOPTED => Self::Adopted(from.adoption()?),
             kind::HEARTBEAT => Self::Heartbeat,
             kind::REFUSE => Self::Refuse { why: from.text()? },
-            _ => return None,
+            kind => Self::Move(Move::fields(kind, from)?),
         })
     }
-}
-
-fn put(out: &mut Vec<u8>, field: u64) {
-    out.extend_from_slice(&field.to_be_bytes());
 }
 
 fn put_position(out: &mut Vec<u8>, position: PairPosition) {
@@ -339,35 +361,7 @@ fn put_adoption(out: &mut Vec<u8>, adoption: &PairAdoption) {
     }
 }
 
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Fields<'a> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*head)
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.array::<1>().map(|[byte]| byte)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_be_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_be_bytes)
-    }
-
-    fn flag(&mut self) -> Option<bool> {
-        match self.u8()? {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
-        }
-    }
-
+impl Fields<'_> {
     fn position(&mut self) -> Option<PairPosition> {
         Some(PairPosition {
             run: self.u64()?,
@@ -383,10 +377,6 @@ impl<'a> Fields<'a> {
                 false => None,
             },
         })
-    }
-
-    fn text(&mut self) -> Option<&'a str> {
-        std::str::from_utf8(std::mem::take(&mut self.0)).ok()
     }
 }
 

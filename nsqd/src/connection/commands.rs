@@ -121,7 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Command::Rdy(count) => self.set_ready(count),
             Command::Nop => {}
-            Command::Pair(role) => self.begin_link(role, input),
+            Command::Link { verb, role } => self.begin_link(verb, role, input),
             Command::Req { id, delay_ms } => {
                 let delay = delay_ms as i64 * 1_000_000;
                 self.settle_one("REQ", id, |queue, now, consumer, id, effects| {

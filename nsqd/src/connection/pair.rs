@@ -1,4 +1,4 @@
-//! What a connection has to do with the pair: it may become a link, and its publishes may have to wait for the peer.
+//! What a connection has to do with other nodes: it may become a link to one, and its publishes may have to wait for the peer.
 
 use nsq_protocol::{PairRole, ProtocolError};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -8,23 +8,27 @@ use super::commands::publish_code;
 use crate::pair::PeerLost;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// The connection becomes a link of the pair, once everything before was sent.
-    pub(super) fn begin_link(&mut self, role: &[u8], input: &[u8]) {
+    /// The connection becomes a link, once everything before was sent.
+    pub(super) fn begin_link(&mut self, verb: &'static str, role: &[u8], input: &[u8]) {
         self.hand_over(input);
-        if let Err(error) = self.may_begin(role) {
+        if let Err(error) = self.may_begin(verb, role) {
             self.fail(error);
         }
     }
 
-    fn may_begin(&mut self, role: &[u8]) -> Result<(), ProtocolError> {
-        if !self.may_link {
+    fn may_begin(&mut self, verb: &'static str, role: &[u8]) -> Result<(), ProtocolError> {
+        if verb == "PAIR" && !self.may_link {
             return Err(ProtocolError::invalid("invalid command PAIR"));
         }
         // A link is about all topics.
-        self.authorize("PAIR", "*", "")?;
-        self.authorize("PAIR", "*", "*")?;
-        let role = PairRole::parse(role);
-        let role = role.ok_or_else(|| ProtocolError::invalid("PAIR takes origin or holder"))?;
+        self.authorize(verb, "*", "")?;
+        self.authorize(verb, "*", "*")?;
+        let role = PairRole::parse(role).filter(|role| role.verb() == verb);
+        let roles = match verb {
+            "PAIR" => "origin or holder",
+            _ => "source or target",
+        };
+        let role = role.ok_or_else(|| ProtocolError::invalid(format!("{verb} takes {roles}")))?;
         self.link = Some(role);
         Ok(())
     }

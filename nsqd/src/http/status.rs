@@ -110,6 +110,7 @@ pub(super) async fn metrics(From(shared): State) -> Answer {
         stats: stats::gather(nsqd, &wanted),
         connections: nsqd.clients().len(),
         journal: nsqd.journal.stats(),
+        relocated: nsqd.relocation.counts(),
         publish_times: nsqd.times.publish.read(),
         processing_times: nsqd.times.processing.read(),
         lookupds: shared.links.status(),

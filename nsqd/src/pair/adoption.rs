@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use nsq_journal::{JournalError, List, Lsn, Position, Record, Requeued};
-use nsq_queue::{Effects, Import, Pending, Topic, Unfinished};
+use nsq_journal::{JournalError, Position, Record};
+use nsq_queue::{Topic, Unfinished};
 
 use super::mirror::Mirror;
 use super::receive::ensure;
 use super::{Adoption, Pair, Shared};
 use crate::host::{ChunkRef, NsqHost};
+use crate::import::{Incoming, Takers, write_import};
 use crate::live_topic::{Kept, LiveTopic};
 use crate::nsqd::Nsqd;
 use crate::options::Durability;
@@ -152,6 +153,9 @@ async fn import_all(nsqd: &Arc<Nsqd>, adoption: Adoption) -> Result<(), JournalE
         if let Some(present) = &mut shared.adoption {
             present.done = Some(position);
         }
+        let mut waiting = nsqd.pair.gate.lock();
+        waiting.level_at = waiting.level_at.max(nsqd.journal.tail());
+        drop(waiting);
         position
     };
     nsqd.keep(Kept::here(keeping(nsqd), nsqd.journal.tail()))
@@ -247,7 +251,15 @@ fn import(
         if takers.waiting.is_empty() && !message.held {
             return Ok(false);
         }
-        write_import(nsqd, queue, message, &takers, committed, effects)?;
+        let incoming = Incoming {
+            id: message.id,
+            timestamp: message.timestamp,
+            due: message.due,
+            held: message.held,
+            body: message.chunk.0.bytes(message.offset, message.len),
+        };
+        // R13: written also when the message is here.
+        write_import(nsqd, queue, &incoming, &takers, committed, effects)?;
         let delivered = takers.waiting.iter().filter(|taker| taker.1.attempts > 0);
         let counter = &nsqd.pair.counters.duplicates_expected;
         counter.fetch_add(delivered.count() as u64, Ordering::Relaxed);
@@ -260,13 +272,6 @@ fn import(
     Ok(imported)
 }
 
-/// The own channels, as far as a message concerns them.
-struct Takers {
-    waiting: Vec<(u32, Pending)>,
-    finished: Vec<u32>,
-    ephemeral: Vec<u32>,
-}
-
 fn takers(
     nsqd: &Nsqd,
     queue: &Topic<NsqHost>,
@@ -274,11 +279,7 @@ fn takers(
     message: &Unfinished<ChunkRef>,
 ) -> Takers {
     let finishes = nsqd.pair.finishes.lock();
-    let mut takers = Takers {
-        waiting: Vec::new(),
-        finished: Vec::new(),
-        ephemeral: Vec::new(),
-    };
+    let mut takers = Takers::default();
     for channel in queue.channels() {
         let named = |number: u32| {
             let mut channels = channels.iter();
@@ -299,68 +300,6 @@ fn takers(
     }
     takers
 }
-
-/// R13: written also when the message is here: its base moves up.
-fn write_import(
-    nsqd: &Nsqd,
-    queue: &mut Topic<NsqHost>,
-    message: &Unfinished<ChunkRef>,
-    takers: &Takers,
-    committed: Lsn,
-    effects: &mut Effects<NsqHost>,
-) -> Result<(), JournalError> {
-    let (topic, now) = (queue.number, nsqd.clock.now());
-    let waiting = || takers.waiting.iter().map(|(_, pending)| pending);
-    let attempts = waiting().map(|pending| pending.attempts).min().unwrap_or(0);
-    let due = waiting()
-        .map(|pending| pending.due)
-        .min()
-        .unwrap_or(message.due);
-    let placed = nsqd.journal.place(&Record::Import {
-        topic,
-        id: message.id,
-        timestamp: message.timestamp,
-        attempts,
-        due,
-        held: message.held,
-        finished: List::Given(&takers.finished),
-        body: message.chunk.0.bytes(message.offset, message.len),
-        body_at: 0,
-    })?;
-    let finished = [&takers.finished[..], &takers.ephemeral].concat();
-    let import = Import {
-        id: message.id,
-        timestamp: message.timestamp,
-        attempts,
-        due,
-        held: message.held,
-        finished: &finished,
-        chunk: &ChunkRef(placed.chunk),
-        offset: placed.bodies_at + IMPORT_BODY + 4 * takers.finished.len() as u32,
-        len: message.len,
-        base: placed.end,
-        kept_at: placed.end,
-        committed,
-    };
-    queue.import(&import, now, effects);
-    for &(channel, pending) in &takers.waiting {
-        if (pending.attempts, pending.due) == (attempts, due) {
-            continue;
-        }
-        let (id, attempts, due) = (message.id, pending.attempts, pending.due);
-        let item = Requeued { id, attempts, due };
-        nsqd.journal.append(&Record::Requeue {
-            topic,
-            channel,
-            items: List::Given(&[item]),
-        })?;
-        queue.put_off(channel, nsq_queue::Requeued { id, attempts, due }, now);
-    }
-    Ok(())
-}
-
-/// Bytes of an import record before its list of channels.
-pub(crate) const IMPORT_BODY: u32 = 4 + 8 + 8 + 2 + 8 + 1 + 4;
 
 impl Shared {
     /// The incarnation and kept end of a mirror that lacks nothing.

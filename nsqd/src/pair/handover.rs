@@ -65,6 +65,7 @@ impl Pair {
         let oldest = nsqd.journal.oldest().max(shared.unreadable);
         let start = origin::start(&runs, oldest, nsqd.journal.tail(), mirror);
         // R7: forget what was acknowledged before.
+        self.gate.lock().level_at = nsqd.journal.tail();
         shared.copy = origin::welcomed(&runs, holder, mirror);
         shared.copy.whole = start.whole;
         shared.origin_up = true;
@@ -76,7 +77,7 @@ impl Pair {
         shared.lag.up(tail);
         shared.lag.acknowledged(acked);
         drop(shared);
-        self.change_gate(|gate| gate.welcomed(acked, tail, now));
+        self.change_gate(nsqd, |gate| gate.welcomed(acked, tail, now));
         Some(start)
     }
 
@@ -110,7 +111,7 @@ impl Pair {
         drop(shared);
         self.finishes.lock().acknowledged(acked, peer_end);
         let (tail, now) = (nsqd.journal.tail(), nsqd.clock.now());
-        self.change_gate(|gate| gate.acknowledged(acked, tail, now));
+        self.change_gate(nsqd, |gate| gate.acknowledged(acked, tail, now));
         true
     }
 
@@ -164,7 +165,7 @@ impl Pair {
     /// What the passing of time brings.
     fn look(&self, nsqd: &Arc<Nsqd>) {
         let now = nsqd.clock.now();
-        self.change_gate(|gate| gate.tick(now));
+        self.change_gate(nsqd, |gate| gate.tick(now));
         let mut shared = self.shared.lock();
         if shared.adopted.is_some() {
             self.consider(nsqd, &mut shared);

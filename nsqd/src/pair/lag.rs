@@ -69,7 +69,8 @@ impl Lag {
         }
     }
 
-    fn reached(&self, acked: Lsn) -> Lsn {
+    /// How far a copy up to `acked` reaches, with what is not for the peer behind it.
+    pub fn reached(&self, acked: Lsn) -> Lsn {
         match (self.idle.0..self.idle.1).contains(&acked) {
             true => self.idle.1,
             false => acked,

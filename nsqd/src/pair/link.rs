@@ -13,19 +13,20 @@ use tokio::sync::Notify;
 
 use crate::client::Client;
 use crate::nsqd::Nsqd;
+use crate::relocation::{Source, Target};
 
 /// How often either side says that it is there.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Silence after which the other side is gone.
 const SILENCE: Duration = Duration::from_secs(5);
 /// One read takes at most this much.
 const READ: usize = 256 << 10;
 /// No more is prepared while this much waits to be sent.
-const OUTBOX: usize = 1 << 20;
+pub(crate) const OUTBOX: usize = 1 << 20;
 
 /// Why a link ended.
 #[derive(Debug)]
-enum End {
+pub(crate) enum End {
     /// The connection did.
     Closed,
     /// With a reason.
@@ -39,7 +40,7 @@ impl From<std::io::Error> for End {
 }
 
 /// What a link does with what it hears.
-trait Side {
+pub(crate) trait Side {
     /// A message came. Answers go to `out`.
     async fn hear(&mut self, message: PairMessage<'_>, out: &mut Vec<u8>) -> Result<(), End>;
     /// Nothing more came for now: says what there is to say. Nothing is asked of it while much waits to be sent.
@@ -62,8 +63,8 @@ pub(crate) async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let remote = client.remote_address.clone();
-    tracing::info!("PAIR: {remote} links us as {}", role.name());
+    let (remote, verb) = (client.remote_address.clone(), role.verb());
+    tracing::info!("{verb}: {remote} links us as {}", role.name());
     let link = Link::new(stream, read);
     let end = match role {
         PairRole::Origin => link.run(&mut to_holder::Sender::new(nsqd), &client).await,
@@ -71,10 +72,12 @@ pub(crate) async fn serve<S>(
             link.run(&mut from_origin::Receiver::new(nsqd), &client)
                 .await
         }
+        PairRole::Source => link.run(&mut Source::new(nsqd), &client).await,
+        PairRole::Target => link.run(&mut Target::new(nsqd), &client).await,
     };
     match end {
-        End::Closed => tracing::info!("PAIR: the link of {remote} is closed"),
-        End::Because(why) => tracing::warn!("PAIR: the link of {remote} ended: {why}"),
+        End::Closed => tracing::info!("{verb}: the link of {remote} is closed"),
+        End::Because(why) => tracing::warn!("{verb}: the link of {remote} ended: {why}"),
     }
 }
 

@@ -37,10 +37,10 @@ use origin::{Adopted, Copy};
 use runs::Runs;
 
 pub use adoption::run as run_adoption;
-pub(crate) use adoption::{AdoptError, IMPORT_BODY, Order};
+pub(crate) use adoption::{AdoptError, Order};
 pub use handover::run as run_watch;
 pub(crate) use holder::Adoption;
-pub(crate) use link::serve;
+pub(crate) use link::{End, HEARTBEAT, OUTBOX, Side, serve};
 pub(crate) use mirror::{Mirror, News};
 pub(crate) use state::PairImage;
 
@@ -60,6 +60,8 @@ pub struct Pair {
     passable: AtomicU64,
     refuses: AtomicBool,
     finishes: Mutex<Finishes>,
+    /// They are kept also without a peer: messages have come in from elsewhere.
+    remembers: AtomicBool,
     /// The holder's link has something to look at: an adoption was begun or is done.
     pub(crate) holder_news: Notify,
     /// The origin's link has something to look at.
@@ -99,6 +101,8 @@ pub(crate) struct Shared {
 
 struct Waiting {
     gate: Gate,
+    /// Everything that was acknowledged without the peer, or taken over, lies before this. Beyond, OKs wait for the peer.
+    level_at: Lsn,
     clients: Vec<(Lsn, Arc<Client>)>,
     others: Vec<(Lsn, Arc<Notify>)>,
 }
@@ -123,6 +127,8 @@ pub(crate) struct Recovered {
     pub(crate) mirror: Option<Mirror>,
     pub(crate) adoption: Option<Adoption>,
     pub(crate) finishes: Finishes,
+    /// Messages have come in from elsewhere.
+    pub(crate) imports: bool,
     /// Own messages up to here were let go of, since the checkpoint.
     pub(crate) released: Lsn,
 }
@@ -173,12 +179,14 @@ impl Pair {
             }),
             gate: Mutex::new(Waiting {
                 gate: Gate::new(options.on_peer_loss, patience),
+                level_at: Lsn::MAX,
                 clients: Vec::new(),
                 others: Vec::new(),
             }),
             passable: AtomicU64::new(0),
             refuses: AtomicBool::new(false),
             finishes: Mutex::new(recovered.finishes),
+            remembers: AtomicBool::new(recovered.imports),
             holder_news: Notify::new(),
             origin_news: Notify::new(),
             watch: Notify::new(),
@@ -241,11 +249,17 @@ impl Pair {
     }
 
     /// Changes the gate and lets out whom it lets out.
-    fn change_gate(&self, change: impl FnOnce(&mut Gate) -> bool) {
+    fn change_gate(&self, nsqd: &Nsqd, change: impl FnOnce(&mut Gate) -> bool) {
         let mut waiting = self.gate.lock();
         let was_lost = waiting.gate.is_lost();
         change(&mut waiting.gate);
         let lost = waiting.gate.is_lost();
+        match (was_lost, lost) {
+            (_, true) => waiting.level_at = Lsn::MAX,
+            // The last OK without the peer lies before the end.
+            (true, false) => waiting.level_at = nsqd.journal.tail(),
+            (false, false) => {}
+        }
         let through = match waiting.gate.passage() {
             Passage::Through(through) => {
                 self.passable.store(through, Ordering::Release);
@@ -277,11 +291,21 @@ impl Pair {
 
     /// R16: these were finished by the record before `end`.
     pub(crate) fn note_finish(&self, topic: u32, channel: u32, range: (u64, u64), end: Lsn) {
-        if self.is_configured() {
+        if self.is_configured() || self.remembers.load(Ordering::Relaxed) {
             self.finishes
                 .lock()
                 .note(topic, channel, range.0, range.1, end);
         }
+    }
+
+    /// From now on finishes are remembered.
+    pub(crate) fn remember_finishes(&self) {
+        self.remembers.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the message was finished here, as far as is remembered.
+    pub(crate) fn has_finished(&self, topic: u32, channel: u32, id: u64) -> bool {
+        self.finishes.lock().contains(topic, channel, id)
     }
 
     /// Where the journal has to begin for the peer to go on reading.

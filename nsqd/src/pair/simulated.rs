@@ -11,6 +11,17 @@ pub fn is_mirrored(nsqd: &Arc<Nsqd>) -> bool {
     nsqd.pair.status(nsqd).mirrored
 }
 
+/// An adoption is under way.
+pub fn is_importing(nsqd: &Nsqd) -> bool {
+    nsqd.pair.shared.lock().is_importing()
+}
+
+/// The peer has kept all of this node's journal that concerns it.
+pub fn is_level(nsqd: &Arc<Nsqd>) -> bool {
+    let status = nsqd.pair.status(nsqd);
+    status.mirrored && status.lag_bytes == 0
+}
+
 /// Everything there is to say, for whoever looks for a reason.
 pub fn describe(nsqd: &Arc<Nsqd>) -> String {
     let (held, adopted) = {

@@ -33,6 +33,8 @@ pub struct Auditor {
     topics: Vec<(String, Vec<String>)>,
     messages: Messages,
     crashes: Vec<i64>,
+    /// Finishes before this are final.
+    settled: i64,
     counts: Counts,
     complaints: Vec<String>,
     complaints_in_all: u64,
@@ -83,6 +85,7 @@ impl Auditor {
             topics: channels.into_iter().collect(),
             messages: Messages::default(),
             crashes: Vec::new(),
+            settled: i64::MIN,
             counts: Counts::default(),
             complaints: Vec::new(),
             complaints_in_all: 0,
@@ -131,7 +134,7 @@ impl Auditor {
                 "{topic}/{channel}: message {number} has no attempts"
             ));
         }
-        let rules = self.rules;
+        let (rules, settled) = (self.rules, self.settled);
         let Some(fate) = self.fate(topic, channel, number) else {
             self.complain(format!(
                 "{topic}/{channel}: message {number} was never sent here"
@@ -149,6 +152,10 @@ impl Auditor {
             |&&crash: &&i64| (finished..finished + rules.finish_may_be_forgotten).contains(&crash);
         if self.crashes.iter().find(taken).is_some() {
             self.counts.forgotten_finishes += 1;
+        } else if rules.paired && finished < settled {
+            self.complain(format!(
+                "{topic}/{channel}: message {number} came again after both nodes knew of its finish at {finished}"
+            ));
         } else if rules.finish_may_be_late || rules.paired {
             self.counts.late_finishes += 1;
         } else {
@@ -171,7 +178,7 @@ impl Auditor {
     /// The server said that it could not finish: the message had timed out before.
     pub fn finish_failed(&mut self, topic: &str, channel: &str, number: u64) {
         if let Some(fate) = self.fate(topic, channel, number) {
-            fate.set_finished(None);
+            fate.finish_failed();
         }
     }
 
@@ -187,6 +194,11 @@ impl Auditor {
     pub fn crashed(&mut self, now: i64) {
         self.counts.crashes += 1;
         self.crashes.push(now);
+    }
+
+    /// Both nodes of a pair know of all finishes before this moment: none of these messages may come again.
+    pub fn settled(&mut self, before: i64) {
+        self.settled = self.settled.max(before);
     }
 
     /// The server was told to stop, at `now`: it keeps everything it has read, but not what was
@@ -224,9 +236,9 @@ impl Auditor {
                 continue;
             };
             for (channel, fate) in channels.iter().zip(fates) {
-                if fate.deliveries == 0 || (self.rules.paired && !fate.done) {
+                if fate.deliveries == 0 || (self.rules.paired && fate.done == 0) {
                     lost.push((number, topic.clone(), channel.clone()));
-                } else if fate.finished().is_none() {
+                } else if fate.finished().is_none() && !self.rules.paired {
                     unfinished += 1;
                 }
             }
@@ -311,6 +323,22 @@ mod tests {
             let mut auditor = auditor();
             auditor.delivered(topic, "a", &body, 1);
             assert_eq!(auditor.verdict().complaints.len(), 1);
+        }
+    }
+
+    #[test]
+    fn in_a_pair_a_finish_is_final_once_both_know_of_it() {
+        for (settled, good) in [(None, true), (Some(100), true), (Some(101), false)] {
+            let mut auditor = auditor();
+            auditor.rules.paired = true;
+            let body = encode(7, 20);
+            auditor.delivered("t", "a", &body, 1);
+            auditor.finished("t", "a", 7, 100);
+            settled
+                .into_iter()
+                .for_each(|before| auditor.settled(before));
+            auditor.delivered("t", "a", &body, 1);
+            assert_eq!(auditor.verdict().complaints.is_empty(), good, "{settled:?}");
         }
     }
 

@@ -29,8 +29,8 @@ pub(crate) struct Message {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fate {
     pub(crate) deliveries: u32,
-    /// Finished once, by anybody.
-    pub(crate) done: bool,
+    /// How often it was finished, by anybody.
+    pub(crate) done: u16,
     finished: i64,
 }
 
@@ -41,7 +41,13 @@ impl Fate {
 
     pub(crate) fn set_finished(&mut self, at: Option<i64>) {
         self.finished = at.unwrap_or(NOT);
-        self.done |= at.is_some();
+        self.done = self.done.saturating_add(u16::from(at.is_some()));
+    }
+
+    /// A finish was none.
+    pub(crate) fn finish_failed(&mut self) {
+        self.finished = NOT;
+        self.done = self.done.saturating_sub(1);
     }
 }
 
@@ -66,7 +72,7 @@ impl Messages {
         };
         let blank = Fate {
             deliveries: 0,
-            done: false,
+            done: 0,
             finished: NOT,
         };
         self.fates.extend(std::iter::repeat_n(blank, channels));

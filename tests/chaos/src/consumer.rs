@@ -30,8 +30,8 @@ struct Consumer<'a> {
     /// Delivered and neither finished nor requeued yet.
     kept: Vec<(u64, [u8; 16])>,
     /// FINs that are to be sent, and those that wait for their fence to be refused.
-    finishes: Vec<u64>,
-    fenced: VecDeque<Vec<u64>>,
+    finishes: Vec<(u64, [u8; 16])>,
+    fenced: VecDeque<Vec<(u64, [u8; 16])>>,
     answers: Vec<u8>,
 }
 
@@ -101,11 +101,13 @@ impl Consumer<'_> {
                     let taken = self.fenced.pop_front();
                     self.finished(&mut ledger, taken);
                 }
+                // A peer's finish was heard of, or it was handed over.
+                Frame::Error(error) if self.stage.manners.paired && is_refused(error) => {
+                    let error = error.to_vec();
+                    self.not_finished(&error);
+                }
                 // Nothing times out here, so what was delivered is in flight.
-                Frame::Error(error)
-                    if error.starts_with(b"E_FIN_FAILED ")
-                        || error.starts_with(b"E_REQ_FAILED ") =>
-                {
+                Frame::Error(error) if is_refused(error) => {
                     let error = String::from_utf8_lossy(error);
                     ledger
                         .auditor
@@ -144,7 +146,7 @@ impl Consumer<'_> {
             );
             return;
         }
-        self.finishes.push(number);
+        self.finishes.push((number, id));
         push_fin(&mut self.answers, &id);
     }
 
@@ -156,11 +158,26 @@ impl Consumer<'_> {
     }
 
     /// The server has taken these by now, or was killed and may have.
-    fn finished(&self, ledger: &mut Ledger, numbers: impl IntoIterator<Item = Vec<u64>>) {
-        let now = self.stage.finish_time(ledger);
+    fn finished(
+        &self,
+        ledger: &mut Ledger,
+        numbers: impl IntoIterator<Item = Vec<(u64, [u8; 16])>>,
+    ) {
+        let now = self.stage.finish_time();
         let auditor = &mut ledger.auditor;
-        for number in numbers.into_iter().flatten() {
+        for (number, _) in numbers.into_iter().flatten() {
             auditor.finished(self.topic, self.channel, number, now);
+        }
+    }
+
+    /// The server refused to finish one of those that wait for their fence.
+    fn not_finished(&mut self, error: &[u8]) {
+        let id = error.strip_prefix(b"E_FIN_FAILED FIN ");
+        let Some(id) = id.and_then(|rest| rest.first_chunk::<16>()) else {
+            return;
+        };
+        for finishes in &mut self.fenced {
+            finishes.retain(|finish| finish.1 != *id);
         }
     }
 
@@ -175,6 +192,10 @@ impl Consumer<'_> {
         self.kept.clear();
         self.answers.clear();
     }
+}
+
+fn is_refused(error: &[u8]) -> bool {
+    error.starts_with(b"E_FIN_FAILED ") || error.starts_with(b"E_REQ_FAILED ")
 }
 
 fn is_refused_fence(error: &[u8]) -> bool {

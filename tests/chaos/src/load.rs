@@ -1,5 +1,6 @@
 //! Publishers and consumers around a server that something is done to.
 
+use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -46,34 +47,13 @@ pub struct Tally {
 pub fn run<T>(load: &Load<'_>, drive: impl FnOnce(&Crowd<'_>) -> Result<T>) -> Result<(T, Tally)> {
     let stage = Stage::new(load.manners);
     let (seed, publishers) = (load.seed, load.publishers as u64);
-    let channels: Vec<_> = TOPICS
-        .iter()
-        .flat_map(|&(topic, channels)| channels.iter().map(move |&channel| (topic, channel)))
-        .collect();
     let driven = std::thread::scope(|scope| {
         let stage = &stage;
-        let client = |work: Box<dyn FnOnce() -> Result<()> + Send>| {
-            scope.spawn(move || {
-                let result = work();
-                stage.leave(result.is_err());
-                result
-            })
-        };
-        let mut threads = Vec::new();
-        for &(topic, channel) in &channels {
-            threads.push(client(Box::new(move || {
-                consumer::run(stage, seed, topic, channel)
-            })));
-        }
-        for number in 0..publishers {
-            threads.push(client(Box::new(move || {
-                publisher::run(stage, seed, number)
-            })));
-        }
+        let threads = clients(scope, stage, seed, 0, publishers);
         let driven = drive(&Crowd {
             load,
             stage,
-            consumers: channels.len(),
+            consumers: stage.consumers(),
         });
         stage.enter(Phase::Over);
         for thread in threads {
@@ -84,15 +64,39 @@ pub fn run<T>(load: &Load<'_>, drive: impl FnOnce(&Crowd<'_>) -> Result<T>) -> R
         }
         driven
     })?;
-    let ledger = stage.ledger();
-    let tally = Tally {
-        verdict: ledger.auditor.verdict(),
-        requeues: ledger.requeues,
-        interrupted: ledger.interrupted,
-        refused: ledger.refused,
-        unanswered: ledger.unanswered,
-    };
+    let tally = Tally::of(&stage);
     Ok((driven, tally))
+}
+
+/// Starts the clients of a server: a consumer for each channel, and publishers with these numbers.
+pub fn clients<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    stage: &'scope Stage,
+    seed: u64,
+    first: u64,
+    publishers: u64,
+) -> Vec<ScopedJoinHandle<'scope, Result<()>>> {
+    let client = |work: Box<dyn FnOnce() -> Result<()> + Send + 'scope>| {
+        scope.spawn(move || {
+            let result = work();
+            stage.leave(result.is_err());
+            result
+        })
+    };
+    let mut threads = Vec::new();
+    for &(topic, channels) in TOPICS {
+        for &channel in channels {
+            threads.push(client(Box::new(move || {
+                consumer::run(stage, seed, topic, channel)
+            })));
+        }
+    }
+    for number in first..first + publishers {
+        threads.push(client(Box::new(move || {
+            publisher::run(stage, seed, number)
+        })));
+    }
+    threads
 }
 
 /// The clients, for whoever drives the server.
@@ -186,16 +190,39 @@ impl Crowd<'_> {
 }
 
 impl Tally {
+    pub fn of(stage: &Stage) -> Self {
+        let ledger = stage.ledger();
+        Self {
+            verdict: ledger.auditor.verdict(),
+            requeues: ledger.requeues,
+            interrupted: ledger.interrupted,
+            refused: ledger.refused,
+            unanswered: ledger.unanswered,
+        }
+    }
+
     /// What every run under load must show.
     pub fn judge(&self, finding: &mut Finding) {
+        self.judge_but(finding, 0);
+    }
+
+    /// As [`Tally::judge`], but so many more may be repeated.
+    pub fn judge_but(&self, finding: &mut Finding, more: u64) {
         let (verdict, counts) = (&self.verdict, self.verdict.counts);
         let lost = verdict.lost.len() as u64;
-        let may_be_repeated = self.requeues + self.interrupted + counts.forgotten_finishes;
+        let may_be_repeated = self.requeues
+            + self.interrupted
+            + counts.forgotten_finishes
+            + counts.late_finishes
+            + more;
         finding.count("acknowledged", counts.acknowledged);
         finding.count("lost", lost);
         finding.count("lost in flight", verdict.unfinished);
         finding.count("repeated", counts.repeated);
         finding.count("of these finished before", counts.forgotten_finishes);
+        if counts.late_finishes > 0 {
+            finding.count("of these finished long before", counts.late_finishes);
+        }
         finding.must(lost == 0, || {
             format!("{lost} acknowledged messages are lost")
         });

@@ -29,6 +29,9 @@ struct Options {
     /// our nsqd
     #[arg(long)]
     nsqd: PathBuf,
+    /// our nsq_to_nsq, for the rows with two nodes
+    #[arg(long)]
+    nsq_to_nsq: Option<PathBuf>,
     /// our nsqd, linked dynamically: for the row that lies to it about the time
     #[arg(long)]
     dynamic_nsqd: Option<PathBuf>,
@@ -92,6 +95,7 @@ fn main() -> Result<ExitCode> {
     eprintln!("seed {seed}");
     let setting = Setting {
         nsqd: options.nsqd,
+        nsq_to_nsq: options.nsq_to_nsq,
         dynamic_nsqd: options.dynamic_nsqd,
         go_nsqd: options.go_nsqd,
         seed,

@@ -5,16 +5,19 @@ mod clock;
 mod connections;
 mod damage;
 mod failing_disk;
+mod failover;
 mod full_disk;
 mod in_flight;
 mod kill;
 mod power;
+mod relocate;
 mod simple;
 mod stop;
+mod two;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use nsq_rig::Program;
 use tempfile::TempDir;
 
@@ -28,6 +31,8 @@ const PUBLISHERS: usize = 64;
 /// What the command line says.
 pub struct Setting {
     pub nsqd: PathBuf,
+    /// Carries journals from one nsqd to another.
+    pub nsq_to_nsq: Option<PathBuf>,
     /// Ours once more, loading libraries as most programs do.
     pub dynamic_nsqd: Option<PathBuf>,
     /// The Go nsqd as control, if asked for.
@@ -76,6 +81,28 @@ pub const ROWS: &[Row] = &[
         needs: &[],
         control_must_break: true,
         run: kill::run,
+    },
+    Row {
+        name: "failover",
+        about: "a pair at level fsync with --mirror-ack=peer and --on-peer-loss=block under 16 publishers: kill -9 of \
+                either node, its peer adopts, it comes back (and is killed doing so), both mirror again",
+        rounds: "failovers",
+        slice: 3,
+        long: 100,
+        needs: &[],
+        control_must_break: false,
+        run: failover::run,
+    },
+    Row {
+        name: "relocate",
+        about: "nsq_to_nsq --relocate between two nodes under 16 publishers, in either direction: it, the source or the \
+                target dies (kill -9) in three of four runs",
+        rounds: "relocations",
+        slice: 6,
+        long: 100,
+        needs: &[],
+        control_must_break: false,
+        run: relocate::run,
     },
     Row {
         name: "power",
@@ -276,6 +303,10 @@ impl Setting {
             path: self.nsqd.clone(),
             flags: vec![format!("--durability={durability}")],
         }
+    }
+
+    fn nsq_to_nsq(&self) -> Result<PathBuf> {
+        self.nsq_to_nsq.clone().context("--nsq-to-nsq is needed")
     }
 
     fn go(&self, flags: &[&str]) -> Option<Program> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use nsq_auditor::{Auditor, Rules};
@@ -12,6 +12,8 @@ use nsq_auditor::{Auditor, Rules};
 pub struct Manners {
     /// A finish that the server took less than this before it died may be forgotten, nanoseconds.
     pub finish_may_be_forgotten: i64,
+    /// Two nodes own messages: one can come again after its finish, and be finished elsewhere while it is held.
+    pub paired: bool,
     /// Publishes may be refused: publishers send one at a time, and try again.
     pub refusals: bool,
 }
@@ -23,6 +25,7 @@ impl Default for Manners {
             // everything else on the machine.
             finish_may_be_forgotten: 500_000_000,
             refusals: false,
+            paired: false,
         }
     }
 }
@@ -38,7 +41,7 @@ pub const TOPICS: &[(&str, &[&str])] = &[
 pub struct Stage {
     pub manners: Manners,
     origin: Instant,
-    ledger: Mutex<Ledger>,
+    ledger: Arc<Mutex<Ledger>>,
     server: Mutex<Where>,
     changed: Condvar,
 }
@@ -46,8 +49,6 @@ pub struct Stage {
 /// The auditor, and what was in flight.
 pub struct Ledger {
     pub auditor: Auditor,
-    /// When the server was killed that has not been replaced yet.
-    killed_at: Option<i64>,
     /// REQs that were sent.
     pub requeues: u64,
     /// Messages in flight at all kills.
@@ -61,6 +62,8 @@ pub struct Ledger {
 struct Where {
     /// Where the server is while there is one.
     address: Option<SocketAddr>,
+    /// When the server was killed that has not been replaced yet.
+    killed_at: Option<i64>,
     /// Servers so far.
     generation: u64,
     /// Clients that wait for the next server, or have ended.
@@ -94,22 +97,39 @@ impl Stage {
             finish_may_be_forgotten: manners.finish_may_be_forgotten,
             // The message timeout is a minute; a message is kept for milliseconds.
             finish_may_be_late: false,
-            paired: false,
+            paired: manners.paired,
         };
         Self {
             manners,
             origin: Instant::now(),
-            ledger: Mutex::new(Ledger {
+            ledger: Arc::new(Mutex::new(Ledger {
                 auditor: Auditor::new(rules, channels.collect::<BTreeMap<_, _>>()),
-                killed_at: None,
                 requeues: 0,
                 interrupted: 0,
                 refused: 0,
                 unanswered: 0,
-            }),
+            })),
             server: Mutex::default(),
             changed: Condvar::new(),
         }
+    }
+
+    /// Two servers, whose clients are judged together.
+    pub fn pair(manners: Manners) -> [Self; 2] {
+        let one = Self::new(manners);
+        let other = Self {
+            manners,
+            origin: one.origin,
+            ledger: Arc::clone(&one.ledger),
+            server: Mutex::default(),
+            changed: Condvar::new(),
+        };
+        [one, other]
+    }
+
+    /// Consumers of a server: one for each channel.
+    pub fn consumers(&self) -> usize {
+        TOPICS.iter().map(|topic| topic.1.len()).sum()
     }
 
     fn now(&self) -> i64 {
@@ -126,19 +146,21 @@ impl Stage {
 
     /// When a finish happens that the server is now known to have taken; after a kill, or if that
     /// is unknown because of it, at the kill.
-    pub fn finish_time(&self, ledger: &Ledger) -> i64 {
+    pub fn finish_time(&self) -> i64 {
         let now = self.now();
-        ledger.killed_at.map_or(now, |killed| now.min(killed))
+        self.server()
+            .killed_at
+            .map_or(now, |killed| now.min(killed))
     }
 
     /// The server is about to be killed.
     pub fn mark_kill(&self) {
         let mut ledger = self.ledger();
         let now = self.now();
-        ledger.killed_at = Some(now);
         ledger.auditor.crashed(now);
-        drop(ledger);
-        self.server().address = None;
+        let mut server = self.server();
+        server.killed_at = Some(now);
+        server.address = None;
     }
 
     /// Waits until all of `clients` have noticed the server's end.
@@ -158,8 +180,8 @@ impl Stage {
 
     /// There is a server again.
     pub fn raise(&self, address: SocketAddr) {
-        self.ledger().killed_at = None;
         let mut server = self.server();
+        server.killed_at = None;
         server.address = Some(address);
         server.generation += 1;
         self.changed.notify_all();

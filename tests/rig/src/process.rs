@@ -44,6 +44,7 @@ pub struct Server {
     started: Instant,
     listening: Receiver<Listening>,
     http: Option<SocketAddr>,
+    tcp: Option<SocketAddr>,
     log: Arc<Mutex<Log>>,
 }
 
@@ -114,6 +115,7 @@ impl Server {
             started,
             listening,
             http: None,
+            tcp: None,
             log,
         })
     }
@@ -127,6 +129,7 @@ impl Server {
         loop {
             let listening = self.wait_listening()?;
             if listening.what == TCP {
+                self.tcp = Some(listening.address);
                 return Ok((listening.address, listening.at - self.started));
             }
             self.http = Some(listening.address);
@@ -172,6 +175,14 @@ impl Server {
     /// When the server does not listen, or answers anything but 200.
     pub fn ask(&mut self, method: &str, path: &str) -> Result<Vec<u8>> {
         http::ask(self.http_address()?, method, path)
+    }
+
+    /// Where it listens for clients.
+    ///
+    /// # Errors
+    /// When [`Server::wait_ready`] has not been waited for.
+    pub fn tcp_address(&self) -> Result<SocketAddr> {
+        self.tcp.context("it was not waited for")
     }
 
     /// Where it listens for HTTP.

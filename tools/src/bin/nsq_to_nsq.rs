@@ -1,9 +1,10 @@
-//! `nsq_to_nsq`: from one nsqd to another. With `--mirror` it carries the journal of one node of a pair to the other.
+//! `nsq_to_nsq`: from one nsqd to another. With `--mirror` it carries the journal of one node of a pair to the other, with
+//! `--relocate` it moves what is unfinished, identity kept.
 
 use std::process::ExitCode;
 
 use nsq_daemon::Stop;
-use nsq_tools::mirror;
+use nsq_tools::{mirror, relocate};
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
@@ -13,7 +14,10 @@ fn main() -> ExitCode {
     };
     match () {
         () if is_mode("mirror") => mirror::main(args),
-        () => Stop::Fatal("nothing to do: --mirror is the mode there is".to_owned())
-            .report("[nsq_to_nsq] "),
+        () if is_mode("relocate") => relocate::main(args),
+        () => {
+            Stop::Fatal("nothing to do: --mirror and --relocate are the modes there are".to_owned())
+                .report("[nsq_to_nsq] ")
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! `nsq_to_nsq --mirror`: reads the journal of one nsqd (the origin) and writes it to its peer (the holder), which
 //! it usually runs beside. It decides nothing: it checks what it carries, and begins anew when a link breaks.
 
-mod connect;
 mod options;
 mod relay;
 
@@ -12,7 +11,9 @@ use std::time::Duration;
 use nsq_daemon::{Stop, log, shutdown};
 use nsq_protocol::PairRole;
 
-pub use connect::{ConnectError, introduce, link};
+use crate::connect::{self, Feature};
+
+pub use crate::connect::{ConnectError, introduce, link};
 pub use options::Options;
 pub use relay::{RelayError, relay};
 
@@ -46,7 +47,7 @@ async fn run(options: &Options) -> anyhow::Result<()> {
 
 /// Relays for ever; returns when that makes no sense.
 async fn carry_on(options: &Options) -> anyhow::Error {
-    let tls = match connect::tls(options) {
+    let tls = match connect::tls(&options.access) {
         Ok(tls) => tls,
         Err(error) => return error.into(),
     };
@@ -68,10 +69,10 @@ async fn carry_on(options: &Options) -> anyhow::Error {
 }
 
 async fn carry(options: &Options, tls: Option<&connect::Tls>) -> anyhow::Result<()> {
-    let secret = options.auth_secret.as_str();
-    let origin = connect::connect(&options.origin, tls).await?;
+    let secret = options.access.auth_secret.as_str();
+    let origin = connect::connect(&options.origin, tls, Feature::Pair).await?;
     let origin = link(origin, PairRole::Origin, secret).await?;
-    let holder = connect::connect(&options.holder, tls).await?;
+    let holder = connect::connect(&options.holder, tls, Feature::Pair).await?;
     let holder = link(holder, PairRole::Holder, secret).await?;
     tracing::info!("mirroring {} to {}", options.origin, options.holder);
     relay(origin, holder).await?;

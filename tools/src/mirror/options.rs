@@ -6,6 +6,8 @@ use nsq_daemon::Stop;
 use nsq_daemon::log::LogLevel;
 use nsq_daemon::options::{Command, Opt};
 
+use crate::connect::{Access, NeedsAccess};
+
 /// What `nsq_to_nsq --mirror` can be told.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
@@ -16,15 +18,13 @@ pub struct Options {
     pub origin: String,
     /// `host:port` of the nsqd that keeps the copy.
     pub holder: String,
-    /// Empty: no AUTH.
-    pub auth_secret: String,
-    /// Speak TLS with both.
-    pub tls: bool,
-    /// File with the authorities that sign their certificates; empty: the system's.
-    pub tls_root_ca_file: String,
-    /// Own certificate, for nsqds that ask for one.
-    pub tls_cert: String,
-    pub tls_key: String,
+    pub access: Access,
+}
+
+impl NeedsAccess for Options {
+    fn access(&mut self) -> &mut Access {
+        &mut self.access
+    }
 }
 
 impl Options {
@@ -32,30 +32,24 @@ impl Options {
     fn command() -> Command<Self> {
         type O = Options;
         let text = str::to_owned;
-        Command::new("nsq_to_nsq", vec![
+        let mut table = vec![
             Opt::value("mirror", |o: &mut O| &mut o.mirror, false,
                 "carry the journal of one node of a pair to the other, instead of messages"),
             Opt::value("origin-tcp-address", |o: &mut O| &mut o.origin, text(""),
                 "<addr>:<port> of the nsqd whose journal is copied"),
             Opt::value("holder-tcp-address", |o: &mut O| &mut o.holder, text("127.0.0.1:4150"),
                 "<addr>:<port> of the nsqd that keeps the copy"),
-            Opt::value("auth-secret", |o: &mut O| &mut o.auth_secret, text(""),
-                "secret for nsqds that require AUTH"),
-            Opt::value("tls", |o: &mut O| &mut o.tls, false,
-                "speak TLS with both nsqds"),
-            Opt::value("tls-root-ca-file", |o: &mut O| &mut o.tls_root_ca_file, text(""),
-                "file with the authorities that sign the nsqds' certificates"),
-            Opt::value("tls-cert", |o: &mut O| &mut o.tls_cert, text(""),
-                "file with the own certificate, for nsqds that ask for one"),
-            Opt::value("tls-key", |o: &mut O| &mut o.tls_key, text(""),
-                "file with its key"),
+        ];
+        table.extend(Access::table());
+        table.extend([
             Opt::value("log-level", |o: &mut O| &mut o.log_level, LogLevel::Info,
                 "how much to log: debug, info, warn, error or fatal"),
             Opt::value("log-prefix", |o: &mut O| &mut o.log_prefix, text("[nsq_to_nsq] "),
                 "what every log line starts with"),
             Opt::config_file(),
             Opt::version(),
-        ])
+        ]);
+        Command::new("nsq_to_nsq", table)
     }
 
     /// Reads a command line, without the program's name.
@@ -69,13 +63,10 @@ impl Options {
             () if options.origin == options.holder => {
                 "--origin-tcp-address and --holder-tcp-address are the same nsqd"
             }
-            () if options.tls && options.tls_root_ca_file.is_empty() => {
-                "--tls needs --tls-root-ca-file"
-            }
-            () if options.tls_cert.is_empty() != options.tls_key.is_empty() => {
-                "--tls-cert and --tls-key must be given together"
-            }
-            () => return Ok(options),
+            () => match options.access.wrong() {
+                Some(wrong) => wrong,
+                None => return Ok(options),
+            },
         };
         Err(Stop::Fatal(wrong.to_owned()))
     }

@@ -7,8 +7,8 @@ use nsq_queue::{Import, Topic};
 
 use super::{Target, Waiting};
 use crate::host::{ChunkRef, NsqHost};
+use crate::import::IMPORT_BODY;
 use crate::nsqd::Nsqd;
-use crate::pair::IMPORT_BODY;
 
 /// Imports it. One that is here already, from an import that was interrupted, stays as it is.
 pub(super) fn import(

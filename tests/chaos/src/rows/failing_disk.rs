@@ -26,6 +26,7 @@ const FAILS_WITHIN: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(10);
 /// It dies a while after the failure, and finishes of that while are in memory only.
 const MANNERS: Manners = Manners {
+    paired: false,
     finish_may_be_forgotten: 10_000_000_000,
     refusals: true,
 };

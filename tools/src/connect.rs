@@ -1,10 +1,11 @@
-//! A connection to an nsqd that becomes a link: IDENTIFY, TLS and AUTH as for everyone, then PAIR.
+//! A connection to an nsqd that becomes a link: IDENTIFY, TLS and AUTH as for everyone, then PAIR or RELOCATE.
 
 use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nsq_daemon::options::Opt;
 use nsq_protocol::{FRAME_ERROR, FRAME_RESPONSE, HEARTBEAT, MAGIC_V2, PairRole};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -13,12 +14,79 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
-use super::Options;
-
 /// Bound of connecting and of each answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The largest answer to IDENTIFY or AUTH.
 const ANSWER_MAX: u32 = 64 << 10;
+
+/// How to get in.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Access {
+    /// Empty: no AUTH.
+    pub auth_secret: String,
+    /// Speak TLS with all nsqds.
+    pub tls: bool,
+    /// File with the authorities that sign their certificates.
+    pub tls_root_ca_file: String,
+    /// Own certificate, for nsqds that ask for one.
+    pub tls_cert: String,
+    pub tls_key: String,
+}
+
+/// Options of a mode that connects to nsqds.
+pub trait NeedsAccess {
+    /// Where they are.
+    fn access(&mut self) -> &mut Access;
+}
+
+impl Access {
+    /// Its flags.
+    #[rustfmt::skip] // a table: one option, two lines
+    pub fn table<O: NeedsAccess + 'static>() -> Vec<Opt<O>> {
+        let text = str::to_owned;
+        vec![
+            Opt::value("auth-secret", |o: &mut O| &mut o.access().auth_secret, text(""),
+                "secret for nsqds that require AUTH"),
+            Opt::value("tls", |o: &mut O| &mut o.access().tls, false,
+                "speak TLS with the nsqds"),
+            Opt::value("tls-root-ca-file", |o: &mut O| &mut o.access().tls_root_ca_file, text(""),
+                "file with the authorities that sign the nsqds' certificates"),
+            Opt::value("tls-cert", |o: &mut O| &mut o.access().tls_cert, text(""),
+                "file with the own certificate, for nsqds that ask for one"),
+            Opt::value("tls-key", |o: &mut O| &mut o.access().tls_key, text(""),
+                "file with its key"),
+        ]
+    }
+
+    /// What cannot be.
+    pub fn wrong(&self) -> Option<&'static str> {
+        match () {
+            () if self.tls && self.tls_root_ca_file.is_empty() => {
+                Some("--tls needs --tls-root-ca-file")
+            }
+            () if self.tls_cert.is_empty() != self.tls_key.is_empty() => {
+                Some("--tls-cert and --tls-key must be given together")
+            }
+            () => None,
+        }
+    }
+}
+
+/// What the link is for, and what nsqd says if it can do it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feature {
+    Pair,
+    Relocate,
+}
+
+impl Feature {
+    fn key(self) -> &'static str {
+        match self {
+            Self::Pair => "pair",
+            Self::Relocate => "relocate",
+        }
+    }
+}
 
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +97,8 @@ pub enum ConnectError {
     Refused(String),
     #[error("this nsqd has no peer: it was started without --pair-with")]
     NoPair,
+    #[error("{0} is no nsqd that can move messages to others")]
+    NoRelocation(String),
     #[error("TLS: {0}")]
     Tls(String),
     #[error("no answer within {PATIENCE:?}")]
@@ -45,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 pub struct Tls(TlsConnector);
 
 /// From the options; `None` without TLS.
-pub fn tls(options: &Options) -> Result<Option<Tls>, ConnectError> {
+pub fn tls(options: &Access) -> Result<Option<Tls>, ConnectError> {
     if !options.tls {
         return Ok(None);
     }
@@ -81,18 +151,22 @@ pub fn tls(options: &Options) -> Result<Option<Tls>, ConnectError> {
     Ok(Some(Tls(TlsConnector::from(Arc::new(config)))))
 }
 
-/// Introduces itself on a connection without TLS.
+/// Introduces itself on a connection without TLS, as whoever carries a journal.
 ///
 /// # Errors
 /// What nsqd said against it.
 pub async fn introduce<S: Stream>(mut stream: S) -> Result<S, ConnectError> {
     stream.write_all(MAGIC_V2).await?;
-    identify(&mut stream, false).await?;
+    identify(&mut stream, false, Feature::Pair).await?;
     Ok(stream)
 }
 
 /// Connects; with TLS also negotiates that.
-pub async fn connect(address: &str, tls: Option<&Tls>) -> Result<Box<dyn Stream>, ConnectError> {
+pub async fn connect(
+    address: &str,
+    tls: Option<&Tls>,
+    feature: Feature,
+) -> Result<Box<dyn Stream>, ConnectError> {
     let failed = |error: io::Error| ConnectError::Io {
         address: address.to_owned(),
         error,
@@ -103,10 +177,12 @@ pub async fn connect(address: &str, tls: Option<&Tls>) -> Result<Box<dyn Stream>
         .map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     let Some(tls) = tls else {
-        return Ok(Box::new(introduce(stream).await?));
+        stream.write_all(MAGIC_V2).await.map_err(failed)?;
+        identify(&mut stream, false, feature).await?;
+        return Ok(Box::new(stream));
     };
     stream.write_all(MAGIC_V2).await.map_err(failed)?;
-    identify(&mut stream, true).await?;
+    identify(&mut stream, true, feature).await?;
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     let host = host.trim_matches(['[', ']']).to_owned();
     let name = ServerName::try_from(host)
@@ -116,18 +192,25 @@ pub async fn connect(address: &str, tls: Option<&Tls>) -> Result<Box<dyn Stream>
     Ok(Box::new(stream))
 }
 
-async fn identify(stream: &mut (impl Stream + ?Sized), tls: bool) -> Result<(), ConnectError> {
+async fn identify(
+    stream: &mut (impl Stream + ?Sized),
+    tls: bool,
+    feature: Feature,
+) -> Result<(), ConnectError> {
     let wishes = serde_json::json!({
         "user_agent": concat!("nsq_to_nsq/", env!("CARGO_PKG_VERSION")),
         "feature_negotiation": true,
-        "pair": true,
+        feature.key(): true,
         "tls_v1": tls,
     });
     let told = ask(stream, "IDENTIFY", wishes.to_string().as_bytes()).await?;
     let told: serde_json::Value = serde_json::from_slice(&told)
         .map_err(|_| ConnectError::Refused(String::from_utf8_lossy(&told).into_owned()))?;
-    if told["pair"] != true {
-        return Err(ConnectError::NoPair);
+    if told[feature.key()] != true {
+        return Err(match feature {
+            Feature::Pair => ConnectError::NoPair,
+            Feature::Relocate => ConnectError::NoRelocation(told["version"].to_string()),
+        });
     }
     if told["tls_v1"] != tls {
         return Err(ConnectError::Tls("nsqd has no certificate".to_owned()));
@@ -147,7 +230,7 @@ pub async fn link<S: Stream>(
     if !secret.is_empty() {
         ask(&mut stream, "AUTH", secret.as_bytes()).await?;
     }
-    let command = format!("PAIR {}\n", role.name());
+    let command = format!("{} {}\n", role.verb(), role.name());
     stream.write_all(command.as_bytes()).await?;
     stream.flush().await?;
     Ok(stream)
