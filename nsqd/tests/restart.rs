@@ -224,6 +224,20 @@ async fn a_killed_node_knows_the_finishes_and_requeues_that_it_has_journalled() 
 }
 
 #[tokio::test]
+async fn a_blank_disk_does_not_give_ids_of_before_again() {
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let node = Node::start(&[]).await;
+        let mut wire = node.connect().await;
+        wire.publish("t", "one").await;
+        wire.subscribe("t", "c", 1).await;
+        ids.push(wire.message().await.id);
+        node.stop().await;
+    }
+    assert!(ids[0] < ids[1], "{ids:?}");
+}
+
+#[tokio::test]
 async fn a_second_node_on_the_directory_is_refused() {
     let node = Node::start(&[]).await;
     let path = format!("--data-path={}", node.data.path().display());

@@ -58,7 +58,7 @@ pub const MUTATIONS: &[Mutation] = &[
         name: "forget requeues",
         file: "nsqd/src/recovery.rs",
         old: "for item in items.iter() {",
-        new: "for item in items.iter().skip(1) {",
+        new: "for item in items.iter().take(0) {",
         checks: &[RESTART, SIMULATION],
     },
     Mutation {
