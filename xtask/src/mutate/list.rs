@@ -50,8 +50,8 @@ pub const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "forget a range of finishes",
         file: "nsqd/src/replay.rs",
-        old: "for range in ranges.iter() {",
-        new: "for range in ranges.iter().skip(1) {",
+        old: "for range in ranges.iter() {\n                queue.replay_finish(",
+        new: "for range in ranges.iter().skip(1) {\n                queue.replay_finish(",
         checks: &[RESTART, SIMULATION],
     },
     Mutation {
