@@ -15,7 +15,7 @@ mod topic;
 
 pub use cluster::{
     Durability, NodeCounts, NsqCluster, NsqClusterSpec, NsqClusterStatus, NsqdSpec, NsqlookupdSpec,
-    Resources, StorageSpec, VolumeRetention,
+    Resources, ScaleDown, StorageSpec, VolumeRetention,
 };
 pub use condition::{ConditionState, Conditions};
 pub use crd::{all as all_crds, to_yaml as crd_to_yaml};

@@ -197,6 +197,18 @@ pub fn service_account(cluster: &str) -> String {
     format!("{cluster}-nsq")
 }
 
+/// Job that moves what a node has to others.
+#[must_use]
+pub fn relocation(pod: &str) -> String {
+    format!("{pod}-relocate")
+}
+
+/// The node whose relocation is called so.
+#[must_use]
+pub fn relocated_by(job: &str) -> Option<&str> {
+    job.strip_suffix("-relocate")
+}
+
 /// Claim of a pod's data volume, as the StatefulSet controller names it.
 #[must_use]
 pub fn claim(pod: &str) -> String {

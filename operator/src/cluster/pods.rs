@@ -47,7 +47,7 @@ pub fn pod_state(pod: &Pod) -> Option<PodState> {
 }
 
 /// The first thing that keeps the pod from running, in the words of whoever noticed.
-fn problem(pod: &Pod) -> Option<String> {
+pub(super) fn problem(pod: &Pod) -> Option<String> {
     let status = pod.status.as_ref()?;
     if let Some(condition) = unplaced(pod) {
         let message = condition.message.as_deref().unwrap_or_default();

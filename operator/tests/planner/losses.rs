@@ -185,6 +185,7 @@ fn judge(nodes: &[Node; 2], policy: &str, action: &Action) -> Result<(), TestCas
             prop_assert!(!lets_go || retained, "the volume goes with its claim");
         }
         Action::Restart { .. } | Action::Publish { .. } | Action::Hide { .. } => {}
+        other => prop_assert!(false, "nothing else is to be done: {other:?}"),
     }
     Ok(())
 }

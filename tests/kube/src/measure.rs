@@ -206,12 +206,12 @@ fn receive(from: SocketAddr, topic: String) -> Result<JoinHandle<Result<(u64, u6
 }
 
 /// A request to a pod's HTTP API through the API server.
-fn proxied(kubectl: &Kubectl, pod: &str, request: &str) -> String {
+pub fn proxied(kubectl: &Kubectl, pod: &str, request: &str) -> String {
     let namespace = kubectl.namespace();
     format!("/api/v1/namespaces/{namespace}/pods/{pod}:4151/proxy/{request}")
 }
 
-fn address(kubectl: &Kubectl, pod: &str) -> Result<SocketAddr> {
+pub fn address(kubectl: &Kubectl, pod: &str) -> Result<SocketAddr> {
     let ip = kubectl.run(&["get", "pod", pod, "-o", "jsonpath={.status.podIP}"])?;
     Ok(format!("{ip}:4150").parse()?)
 }

@@ -138,19 +138,7 @@ fn pod_spec(
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         termination_grace_period_seconds: Some(grace),
-        security_context: Some(PodSecurityContext {
-            run_as_non_root: Some(true),
-            run_as_user: Some(USER),
-            run_as_group: Some(USER),
-            fs_group: Some(USER),
-            // Without this, every start walks over the whole volume.
-            fs_group_change_policy: Some("OnRootMismatch".to_owned()),
-            seccomp_profile: Some(SeccompProfile {
-                type_: "RuntimeDefault".to_owned(),
-                ..SeccompProfile::default()
-            }),
-            ..PodSecurityContext::default()
-        }),
+        security_context: Some(harmless()),
         affinity: Some(Affinity {
             pod_anti_affinity: Some(apart),
             ..Affinity::default()
@@ -206,6 +194,23 @@ fn container(cluster: &ValidatedCluster, component: Component, pair: Option<u32>
 pub(super) fn index() -> EnvVar {
     let label = "metadata.labels['apps.kubernetes.io/pod-index']";
     from_field(POD_INDEX, label)
+}
+
+/// As whom the containers of a pod run: nobody.
+pub(super) fn harmless() -> PodSecurityContext {
+    PodSecurityContext {
+        run_as_non_root: Some(true),
+        run_as_user: Some(USER),
+        run_as_group: Some(USER),
+        fs_group: Some(USER),
+        // Without this, every start walks over the whole volume.
+        fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+        seccomp_profile: Some(SeccompProfile {
+            type_: "RuntimeDefault".to_owned(),
+            ..SeccompProfile::default()
+        }),
+        ..PodSecurityContext::default()
+    }
 }
 
 /// What a container may do: nothing but its work.

@@ -1,8 +1,10 @@
 //! What is shown, in this order: each scenario begins with the cluster that the one before it left.
 
+mod changes;
 pub mod failover;
 pub mod install;
 mod operator;
+mod pairs;
 mod removal;
 mod restarts;
 mod scaling;
@@ -92,7 +94,7 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "scale",
-        about: "kubectl scale adds a node, and removes it when it is empty",
+        about: "kubectl scale adds a node and removes it: what it has is moved to those that stay",
         when: When::Usually,
         run: scaling::scale,
     },
@@ -107,6 +109,36 @@ pub const ALL: &[Scenario] = &[
         about: "a container that does not come back: its peer delivers what it had",
         when: When::Usually,
         run: failover::container,
+    },
+    Scenario {
+        name: "roll-pair",
+        about: "an option, a rollout restart and a broken image: one node of a pair at a time, under load",
+        when: When::Asked,
+        run: changes::roll_pair,
+    },
+    Scenario {
+        name: "grow",
+        about: "volumes grow, and no pod is restarted",
+        when: When::Asked,
+        run: changes::grow,
+    },
+    Scenario {
+        name: "hibernate",
+        about: "no pod runs for a while; nothing is lost",
+        when: When::Asked,
+        run: changes::hibernate,
+    },
+    Scenario {
+        name: "scale-pairs",
+        about: "2 -> 6 -> 4 -> 2 nodes under traffic, with a channel nobody consumes: nothing is lost, identities stay",
+        when: When::Asked,
+        run: pairs::six,
+    },
+    Scenario {
+        name: "scale-million",
+        about: "a node with a million messages is removed, half of them on a channel nobody consumes",
+        when: When::Asked,
+        run: pairs::million,
     },
     Scenario {
         name: "machine-lost",

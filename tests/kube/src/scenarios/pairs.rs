@@ -1,0 +1,229 @@
+//! Pairs that come and go under traffic, and take everything with them that nobody has consumed.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use nsq_rig::{Connection, Frame, push_dpub, push_mpub, push_pub, push_req};
+use serde_json::Value;
+
+use super::install::cluster_ready;
+use super::scaling::gone;
+use crate::kubectl::Kubectl;
+use crate::measure::{address, mirrored, proxied};
+use crate::traffic::{consume, publish_with};
+
+const LOOKUP: &str = "demo-lookup:4161";
+/// A channel that nobody consumes.
+const UNREAD: &str = "unread";
+/// Messages published while nodes come and go: about two minutes of it.
+const PUBLISHED: u64 = 8000;
+const PAUSE_MS: u64 = 60;
+const WORKERS: u64 = 4;
+/// Of each kind: waiting, given back once, deferred.
+const KEPT: usize = 150;
+const AN_HOUR_MS: u32 = 3_600_000;
+/// Looked at in one request: nsqd's own bound.
+const PEEK: &str = "1000";
+const MILLION: u64 = 1_000_000;
+const BATCH: u64 = 1000;
+
+fn scale(kubectl: &Kubectl, replicas: &str) -> Result<()> {
+    let replicas = format!("--replicas={replicas}");
+    kubectl.run(&["scale", "nsqcluster", "demo", &replicas])?;
+    Ok(())
+}
+
+fn make(kubectl: &Kubectl, pod: &str, topic: &str, channels: &[&str]) -> Result<()> {
+    let mut requests = vec![format!("topic/create?topic={topic}")];
+    let channels = channels.iter();
+    requests.extend(channels.map(|name| format!("channel/create?topic={topic}&channel={name}")));
+    for request in requests {
+        let path = proxied(kubectl, pod, &request);
+        kubectl.run(&["create", "--raw", &path, "-f", "/dev/null"])?;
+    }
+    Ok(())
+}
+
+fn ask(kubectl: &Kubectl, pod: &str, request: &str) -> Result<Value> {
+    let answer = kubectl.run(&["get", "--raw", &proxied(kubectl, pod, request)])?;
+    Ok(serde_json::from_str(&answer)?)
+}
+
+/// Two nodes, six, two again: on the way down four for a while.
+pub fn six(kubectl: &Kubectl) -> Result<Option<String>> {
+    make(kubectl, "demo-nsqd-0-0", "six", &["c", UNREAD])?;
+    make(kubectl, "demo-nsqd-0-1", "six", &["c", UNREAD])?;
+    let consumer = consume(kubectl, LOOKUP, "six", "c", 0, PUBLISHED)?;
+    let all = (0, PUBLISHED);
+    let publisher = publish_with(kubectl, "demo-publish:4150", "six", all, PAUSE_MS, WORKERS)?;
+    publisher.runs(kubectl)?;
+    // An odd number means one more: autoscalers count one by one.
+    scale(kubectl, "5")?;
+    mirrored(kubectl, 180)?;
+    cluster_ready(kubectl)?;
+    for pod in ["demo-nsqd-1-0", "demo-nsqd-2-1"] {
+        keep_some(kubectl, pod)?;
+    }
+    let before = identities(kubectl, &["demo-nsqd-1-0", "demo-nsqd-2-1"])?;
+    ensure!(before.len() == 6 * KEPT, "there are {}", before.len());
+    scale(kubectl, "2")?;
+    gone(kubectl, "demo-nsqd-2-1", 180)?;
+    ensure!(kubectl.uid("demo-nsqd-2-0").is_err(), "its peer was left");
+    // The other two are on their way out, and are to stay after all.
+    scale(kubectl, "4")?;
+    kubectl.until("they take messages again", 60, |kubectl| {
+        for pod in ["demo-nsqd-1-0", "demo-nsqd-1-1"] {
+            let info = ask(kubectl, pod, "info")?;
+            ensure!(info["draining"] != true, "{pod} drains");
+        }
+        Ok(())
+    })?;
+    scale(kubectl, "2")?;
+    gone(kubectl, "demo-nsqd-1-0", 180)?;
+    mirrored(kubectl, 60)?;
+    cluster_ready(kubectl)?;
+    let after = identities(kubectl, &["demo-nsqd-0-0", "demo-nsqd-0-1"])?;
+    let changed = before
+        .iter()
+        .find(|(id, kept)| after.get(*id) != Some(*kept));
+    if let Some((id, kept)) = changed {
+        bail!("message {id} was {kept:?} and is {:?}", after.get(id));
+    }
+    println!(
+        "   {} messages kept id, time, attempts and due time",
+        before.len()
+    );
+    publisher.finish(kubectl)?;
+    consumer.finish(kubectl)?;
+    consume(kubectl, LOOKUP, "six", UNREAD, 0, PUBLISHED)?.finish(kubectl)?;
+    Ok(None)
+}
+
+/// Messages that wait, that were given back once, and that are deferred.
+fn keep_some(kubectl: &Kubectl, pod: &str) -> Result<()> {
+    make(kubectl, pod, "kept", &[UNREAD])?;
+    let mut connection = Connection::open(address(kubectl, pod)?)?;
+    let mut publish = |deferred: bool| -> Result<()> {
+        for number in 0..KEPT {
+            let mut command = Vec::new();
+            let body = format!("{pod} {number}");
+            match deferred {
+                true => push_dpub(&mut command, "kept", AN_HOUR_MS, body.as_bytes()),
+                false => push_pub(&mut command, "kept", body.as_bytes()),
+            }
+            connection.send(&command)?;
+            acknowledged(&mut connection)?;
+        }
+        Ok(())
+    };
+    publish(false)?;
+    give_back(kubectl, pod)?;
+    publish(false)?;
+    publish(true)
+}
+
+fn acknowledged(connection: &mut Connection) -> Result<()> {
+    loop {
+        match connection.next_frame()? {
+            Some(Frame::Response(b"OK")) => return Ok(()),
+            Some(Frame::Response(_)) => {}
+            Some(other) => bail!("answered {other:?}"),
+            None => connection.fill()?,
+        }
+    }
+}
+
+/// Every message that waits is received once and requeued for an hour.
+fn give_back(kubectl: &Kubectl, pod: &str) -> Result<()> {
+    let mut connection = Connection::open(address(kubectl, pod)?)?;
+    connection.subscribe("kept", UNREAD)?;
+    connection.ready(u32::try_from(KEPT)?)?;
+    let mut given = 0;
+    while given < KEPT {
+        let mut answer = Vec::new();
+        while let Some(frame) = connection.next_frame()? {
+            if let Frame::Message { id, .. } = frame {
+                push_req(&mut answer, id, AN_HOUR_MS);
+                given += 1;
+            }
+        }
+        match answer.is_empty() {
+            true => connection.fill()?,
+            false => connection.send(&answer)?,
+        }
+    }
+    kubectl.until("all were given back", 10, |kubectl| {
+        let path = format!("channel/deferred?topic=kept&channel={UNREAD}&count={PEEK}");
+        let deferred = ask(kubectl, pod, &path)?;
+        let count = listed(&deferred).len();
+        ensure!(count == KEPT, "{count} of {KEPT}");
+        Ok(())
+    })
+}
+
+/// What is known of each message, by its id.
+fn identities(kubectl: &Kubectl, pods: &[&str]) -> Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    for pod in pods {
+        for kind in ["peek", "deferred"] {
+            let path = format!("channel/{kind}?topic=kept&channel={UNREAD}&count={PEEK}");
+            for message in listed(&ask(kubectl, pod, &path)?) {
+                let id = message["id"].as_str().context("no id")?.to_owned();
+                let rest =
+                    ["timestamp", "attempts", "due", "body"].map(|key| message[key].to_string());
+                let twice = found.insert(id.clone(), rest.join(" "));
+                ensure!(twice.is_none(), "message {id} is at two nodes");
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn listed(answer: &Value) -> Vec<Value> {
+    let list = answer.as_array().or_else(|| answer["messages"].as_array());
+    list.cloned().unwrap_or_default()
+}
+
+/// A million messages on the node that leaves, half of them on a channel that nobody consumes.
+pub fn million(kubectl: &Kubectl) -> Result<Option<String>> {
+    scale(kubectl, "4")?;
+    mirrored(kubectl, 180)?;
+    cluster_ready(kubectl)?;
+    let pod = "demo-nsqd-1-0";
+    let half = MILLION / 2;
+    for (topic, channel) in [("million-unread", UNREAD), ("million-read", "c")] {
+        make(kubectl, pod, topic, &[channel])?;
+        fill(kubectl, pod, topic, half)?;
+    }
+    let all = (0, PUBLISHED);
+    let (through, topic) = ("demo-publish:4150", "million-traffic");
+    let publisher = publish_with(kubectl, through, topic, all, PAUSE_MS, WORKERS)?;
+    publisher.runs(kubectl)?;
+    let read = consume(kubectl, LOOKUP, "million-read", "c", 0, half)?;
+    let begun = Instant::now();
+    scale(kubectl, "2")?;
+    gone(kubectl, pod, 500)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("   a node with {MILLION} messages was emptied and removed within {seconds:.1} s");
+    cluster_ready(kubectl)?;
+    read.finish(kubectl)?;
+    publisher.finish(kubectl)?;
+    consume(kubectl, LOOKUP, "million-unread", UNREAD, 0, half)?.finish(kubectl)?;
+    consume(kubectl, LOOKUP, topic, "c", 0, PUBLISHED)?.finish(kubectl)?;
+    Ok(None)
+}
+
+fn fill(kubectl: &Kubectl, pod: &str, topic: &str, count: u64) -> Result<()> {
+    let mut connection = Connection::open(address(kubectl, pod)?)?;
+    for first in (0..count).step_by(usize::try_from(BATCH)?) {
+        let bodies: Vec<String> = (first..first + BATCH)
+            .map(|number| number.to_string())
+            .collect();
+        let mut command = Vec::new();
+        push_mpub(&mut command, topic, bodies.iter().map(String::as_bytes));
+        connection.send(&command)?;
+        acknowledged(&mut connection)?;
+    }
+    Ok(())
+}
