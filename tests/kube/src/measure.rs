@@ -77,9 +77,19 @@ pub struct Load {
 }
 
 impl Load {
+    /// For twenty seconds.
     pub fn start(kubectl: &Kubectl, topic: &str) -> Result<Self> {
-        let consumer = consume(kubectl, "demo-lookup:4161", topic, "c", 0, PUBLISHED)?;
-        let all = (0, PUBLISHED);
+        Self::of(kubectl, topic, PUBLISHED)
+    }
+
+    /// For this long.
+    pub fn lasting(kubectl: &Kubectl, topic: &str, seconds: u64) -> Result<Self> {
+        Self::of(kubectl, topic, seconds * WORKERS * 1000 / PAUSE_MS)
+    }
+
+    fn of(kubectl: &Kubectl, topic: &str, count: u64) -> Result<Self> {
+        let consumer = consume(kubectl, "demo-lookup:4161", topic, "c", 0, count)?;
+        let all = (0, count);
         let publisher = publish_with(kubectl, "demo-publish:4150", topic, all, PAUSE_MS, WORKERS)?;
         publisher.runs(kubectl)?;
         consumer.runs(kubectl)?;

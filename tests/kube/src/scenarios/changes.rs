@@ -7,10 +7,13 @@ use anyhow::{Result, ensure};
 use super::install::{cluster_ready, image};
 use crate::kubectl::Kubectl;
 use crate::measure::{Load, mirrored, unix_ms};
+use crate::rig;
 use crate::traffic::{consume, publish};
 
 const NSQD: &str = "app.kubernetes.io/component=nsqd";
 const MESSAGES: u64 = 500;
+/// Name of the image that is rolled out, the same as before but for its name.
+const NEXT: &str = "nsq:next";
 
 fn patch(kubectl: &Kubectl, spec: &str) -> Result<()> {
     let patch = format!(r#"{{"spec":{spec}}}"#);
@@ -55,7 +58,7 @@ fn down(kubectl: &Kubectl) -> Result<usize> {
 
 /// An option, `kubectl rollout restart`, and an image that does not exist, under load.
 pub fn roll_pair(kubectl: &Kubectl) -> Result<Option<String>> {
-    let load = Load::start(kubectl, "roll-pair")?;
+    let load = Load::lasting(kubectl, "roll-pair", 75)?;
     let moment = unix_ms();
     let before = uids(kubectl)?;
     patch(kubectl, r#"{"nsqd":{"options":{"msg-timeout":"45s"}}}"#)?;
@@ -63,6 +66,12 @@ pub fn roll_pair(kubectl: &Kubectl) -> Result<Option<String>> {
     let before = uids(kubectl)?;
     kubectl.run(&["rollout", "restart", "statefulset/demo-nsqd-0"])?;
     rolled(kubectl, &before)?;
+    if rig::missing().is_none() {
+        let (before, next) = (uids(kubectl)?, format!("{NEXT}-{moment}"));
+        rig::retag(&image(), &next)?;
+        patch(kubectl, &format!(r#"{{"image":"{next}"}}"#))?;
+        rolled(kubectl, &before)?;
+    }
     let (_, _, duplicates) = load.end(kubectl, moment)?;
     println!("   duplicates {duplicates}");
 

@@ -79,7 +79,7 @@ fn fresh(kubectl: &Kubectl, pod: &str) -> Result<()> {
     cluster_ready(kubectl)
 }
 
-fn kill(kubectl: &Kubectl, pod: &str) -> Result<()> {
+pub fn kill(kubectl: &Kubectl, pod: &str) -> Result<()> {
     let process = process_of(kubectl, pod)?.context("its process is not on this machine")?;
     let process = process.to_string();
     let killed = std::process::Command::new("kill")

@@ -9,6 +9,7 @@ mod removal;
 mod restarts;
 mod scaling;
 mod topics;
+mod trouble;
 
 use anyhow::Result;
 
@@ -139,6 +140,30 @@ pub const ALL: &[Scenario] = &[
         about: "a node with a million messages is removed, half of them on a channel nobody consumes",
         when: When::Asked,
         run: pairs::million,
+    },
+    Scenario {
+        name: "operator-steps",
+        about: "the operator is killed again and again while pairs come, restart and go, under load",
+        when: When::Asked,
+        run: trouble::operator,
+    },
+    Scenario {
+        name: "api-outage",
+        about: "a minute without the API server, and a container dies meanwhile",
+        when: When::Asked,
+        run: trouble::api_outage,
+    },
+    Scenario {
+        name: "both-lost",
+        about: "both nodes of a pair are killed, one after the other",
+        when: When::Asked,
+        run: trouble::both,
+    },
+    Scenario {
+        name: "full-disk",
+        about: "a node whose disk is full: publishers go elsewhere, and come back when there is room",
+        when: When::Asked,
+        run: trouble::full_disk,
     },
     Scenario {
         name: "machine-lost",
