@@ -27,6 +27,7 @@ mod memory_budget;
 mod metrics;
 mod nsqd;
 pub mod options;
+mod page_in;
 mod pager;
 mod pair;
 mod recovery;
