@@ -27,6 +27,8 @@ mod memory_budget;
 mod metrics;
 mod nsqd;
 pub mod options;
+mod page_in;
+mod page_out;
 mod pager;
 mod pair;
 mod recovery;

@@ -9,7 +9,7 @@ use nsq_protocol::{is_ephemeral, is_valid_name};
 use nsq_queue::{ConsumerSpec, DeadLetter, Locality, Pulled, Settings};
 
 use crate::client::Client;
-use crate::host::{NsqHost, Page};
+use crate::host::NsqHost;
 use crate::live_topic::{Kept, LiveTopic, PublishError};
 use crate::nsqd::{Nsqd, level_of};
 use crate::options::Durability;
@@ -255,34 +255,5 @@ async fn move_some(
             }
         });
         return Ok(ids.len() as u64);
-    }
-}
-
-impl Nsqd {
-    /// Reads a page back into the queue, for whoever looks at its messages. What is damaged is
-    /// passed over.
-    ///
-    /// # Errors
-    /// The journal's, which may be over the next time.
-    pub(crate) fn page_in(
-        self: &Arc<Self>,
-        topic: &Arc<LiveTopic>,
-        page: &Page,
-        pos: u64,
-    ) -> Result<(), JournalError> {
-        let read = self.read_block(page);
-        topic.change_now(self, |queue, _| match read {
-            Ok(paged) => {
-                if !queue.page_in(pos, paged) {
-                    queue.page_lost(pos);
-                }
-                Ok(())
-            }
-            Err(JournalError::Damaged { .. }) => {
-                queue.page_lost(pos);
-                Ok(())
-            }
-            Err(error) => Err(error),
-        })
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use clap::Parser;
 use nsq_journal::diskqueue::{Head, Listing, QueueName, QueueWriter};
-use nsq_journal::{Disk, JournalError, JournalOptions, Overlay, RealDisk, lock_directory};
+use nsq_journal::{Disk, JournalOptions, Overlay, RealDisk, lock_directory};
 use nsq_protocol::{MessageId, is_ephemeral};
 use nsq_queue::Unfinished;
 use serde::Serialize;
@@ -244,13 +244,8 @@ impl Queues {
             let batch = topic.read(|queue| queue.unfinished(at));
             from = batch.next;
             if let Some(page) = batch.needs {
-                match nsqd.read_block(&page) {
-                    Ok(paged) => drop(topic.change_now(nsqd, |queue, _| queue.page_in(at, paged))),
-                    Err(JournalError::Damaged { path, why }) => {
-                        eprintln!("nsqd export: {path} is damaged: {why}");
-                        topic.change_now(nsqd, |queue, _| queue.page_lost(at));
-                    }
-                    Err(error) => return Err(error.into()),
+                if let Some(damage) = nsqd.page_in(topic, &page, at)? {
+                    eprintln!("nsqd export: {damage}");
                 }
                 continue;
             }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nsq_journal::{DurationCounts, JournalError};
+use nsq_daemon::stream::Socket;
+use nsq_journal::DurationCounts;
 use nsq_protocol::{MessageId, push_message};
-use nsq_queue::{ConsumerId, ConsumerSpec, Effects, Locality, Paged, Pulled, SettleError, Topic};
-use tokio::io::{AsyncRead, AsyncWrite};
+use nsq_queue::{ConsumerId, ConsumerSpec, Effects, Locality, Pulled, SettleError, Topic};
 
 use super::{Connection, OUTBOX_BYTES};
 use crate::client::Client;
-use crate::host::{ChunkRef, NsqHost, Page};
+use crate::host::{NsqHost, Page};
 use crate::live_topic::LiveTopic;
 use crate::nsqd::Nsqd;
 use crate::options::Durability;
@@ -62,7 +62,7 @@ impl Subscription {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Socket> Connection<S> {
     pub(super) fn set_ready(&mut self, count: u32) {
         if let Some(subscription) = &mut self.subscription {
             let consumer = subscription.consumer;
@@ -223,37 +223,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let next = topic.read(|queue| queue.page_after(pos));
         let pages = [Some((*page, pos)), next];
         for (page, pos) in pages.into_iter().flatten() {
-            match self.nsqd.read_block(&page) {
-                Ok(paged) => {
-                    if !topic.change_now(&self.nsqd, |queue, _| queue.page_in(pos, paged)) {
-                        let error = JournalError::Damaged {
-                            path: format!("{page:?}"),
-                            why: "it holds other messages than it should".to_owned(),
-                        };
-                        return self.page_failed(topic, pos, &error);
-                    }
-                }
-                Err(error) => return self.page_failed(topic, pos, &error),
+            if let Err(error) = self.nsqd.page_in(topic, &page, pos) {
+                let name = &topic.name;
+                tracing::error!("TOPIC({name}): cannot read back messages - {error}");
+                self.try_again();
+                return false;
             }
         }
         true
     }
 
-    /// What is damaged is passed over, its file stays for people to look at; anything else is
-    /// tried again.
-    fn page_failed(&mut self, topic: &Arc<LiveTopic>, pos: u64, error: &JournalError) -> bool {
-        tracing::error!("TOPIC({}): cannot read back messages - {error}", topic.name);
-        if matches!(error, JournalError::Damaged { .. }) {
-            let lost = topic.change_now(&self.nsqd, |queue, _| queue.page_lost(pos));
-            tracing::error!("TOPIC({}): {lost} messages are lost", topic.name);
-            return true;
-        }
+    fn try_again(&self) {
         let client = Arc::clone(&self.client);
         tokio::spawn(async move {
             tokio::time::sleep(RETRY).await;
             client.wake();
         });
-        false
     }
 }
 
@@ -285,18 +270,4 @@ fn finish(
         }
     }
     nsqd.times.processing.add(&took);
-}
-
-impl Nsqd {
-    pub(crate) fn read_block(&self, page: &Page) -> Result<Paged<ChunkRef>, JournalError> {
-        let block = self.spill.read_block(&page.into())?;
-        let entries = block.entries.iter().zip(&block.offsets);
-        Ok(Paged {
-            messages: entries
-                .map(|(entry, &offset)| (entry.timestamp, offset, entry.len))
-                .collect(),
-            bases: block.entries.iter().map(|entry| entry.base).collect(),
-            chunk: ChunkRef(block.chunk),
-        })
-    }
 }

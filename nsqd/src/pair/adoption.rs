@@ -198,15 +198,7 @@ async fn import_topic(
         let batch = mirrored.read(|queue| queue.unfinished(at));
         from = batch.next;
         if let Some(page) = batch.needs {
-            let paged = nsqd.read_block(&page);
-            match paged {
-                Ok(paged) => drop(mirrored.change_now(nsqd, |queue, _| queue.page_in(at, paged))),
-                Err(JournalError::Damaged { path, why }) => {
-                    tracing::error!("PAIR: {path} of the mirror is damaged: {why}");
-                    mirrored.change_now(nsqd, |queue, _| queue.page_lost(at));
-                }
-                Err(error) => return Err(error),
-            }
+            nsqd.page_in(mirrored, &page, at)?;
             continue;
         }
         for message in &batch.messages {
@@ -214,7 +206,7 @@ async fn import_topic(
         }
         mirrored.change_now(nsqd, |queue, _| queue.evict());
         nsqd.journal.pool().prepare();
-        nsqd.pager.note_memory(nsqd.journal.pool().live_bytes());
+        nsqd.pager.note_growth(&nsqd.journal);
         if nsqd.options.durability == Durability::Write {
             nsqd.journal.write(nsqd.journal.tail())?;
         }

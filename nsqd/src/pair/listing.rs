@@ -120,18 +120,11 @@ async fn list_topic(
         })?;
         at = next;
         if let Some(page) = needs {
-            match nsqd.read_block(&page) {
-                Ok(paged) => drop(topic.change_now(nsqd, |queue, _| queue.page_in(from, paged))),
-                Err(JournalError::Damaged { path, why }) => {
-                    tracing::error!("TOPIC({}): {path} is damaged: {why}", topic.name);
-                    topic.change_now(nsqd, |queue, _| queue.page_lost(from));
-                }
-                Err(error) => return Err(error),
-            }
+            nsqd.page_in(topic, &page, from)?;
             continue;
         }
         topic.change_now(nsqd, |queue, _| queue.evict());
-        nsqd.pager.note_memory(nsqd.journal.pool().live_bytes());
+        nsqd.pager.note_growth(&nsqd.journal);
         nsqd.journal.write(nsqd.journal.tail())?;
         tokio::task::yield_now().await;
     }
