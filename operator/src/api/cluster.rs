@@ -7,6 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::access::{AuthSpec, TlsSpec};
 use super::options::{NSQD, NSQLOOKUPD};
 use super::replication::{NodeLossPolicy, PairStatus, ReplicationSpec};
 use super::scalar::Scalar;
@@ -52,6 +53,12 @@ pub struct NsqClusterSpec {
     /// The nodes that tell consumers where topics are.
     #[serde(default)]
     pub nsqlookupd: NsqlookupdSpec,
+    /// TLS on every listener, and between the nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
+    /// How the nodes authenticate with each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthSpec>,
     /// Stop every node and keep the volumes, until this is false again. Nodes that are to be removed are removed first.
     #[serde(default)]
     pub hibernate: bool,

@@ -136,6 +136,9 @@ pub struct PodState {
     pub unplaced: bool,
     #[serde(default)]
     pub process: Process,
+    /// It has a certificate.
+    #[serde(default)]
+    pub tls: bool,
     /// Why it cannot run, if somebody says so: the scheduler, the image pull, the last crash.
     #[serde(default)]
     pub problem: Option<String>,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, Pod, PodCondition};
 use kube::ResourceExt;
 
-use super::build::{COMPONENT, PUBLISH, RESTARTED_AT, TEMPLATE_HASH};
+use super::build::{COMPONENT, PUBLISH, RESTARTED_AT, TEMPLATE_HASH, TLS};
 use super::names::Component;
 use super::observe::http_address;
 use super::observed::{PodState, Process};
@@ -42,6 +42,11 @@ pub fn pod_state(pod: &Pod) -> Option<PodState> {
         machine: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
         unplaced: unplaced(pod).is_some(),
         process: process(pod, component),
+        tls: pod
+            .spec
+            .iter()
+            .flat_map(|spec| spec.volumes.iter().flatten())
+            .any(|volume| volume.name == TLS),
         problem: problem(pod),
     })
 }

@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::names::PAIR_SIZE;
 use crate::api::{
     Durability, MirrorAck, NodeLossPolicy, NsqCluster, NsqdSpec, OnPeerLoss, Resources, Scalar,
-    ScaleDown, StorageSpec, VolumeRetention, is_paused,
+    ScaleDown, StorageSpec, TlsSpec, VolumeRetention, is_paused,
 };
 
 /// Bound of `nsqd.replicas`, as in the schema: node ids have to stay below NSQ's 1024.
@@ -77,6 +77,9 @@ pub struct ValidatedCluster {
     pub paused: bool,
     /// No node is to run.
     pub hibernate: bool,
+    pub tls: Option<TlsSpec>,
+    /// Secret by which the nodes authenticate with each other.
+    pub auth_secret: Option<String>,
     pub nsqd: Daemon,
     pub durability: Durability,
     /// `None`: the nodes of a pair are independent of each other.
@@ -132,6 +135,8 @@ pub fn validate(cluster: &NsqCluster) -> Result<ValidatedCluster, Invalid> {
         generation: cluster.metadata.generation,
         paused: is_paused(cluster),
         hibernate: spec.hibernate,
+        tls: spec.tls.clone(),
+        auth_secret: spec.auth.as_ref().map(|auth| auth.secret_name.clone()),
         nsqd: Daemon {
             replicas: in_pairs(
                 count("spec.nsqd.replicas", nsqd.replicas, MAX_NSQD)?,

@@ -285,6 +285,7 @@ impl World {
                     machine: None,
                     unplaced: false,
                     process: Process::Running,
+                    tls: false,
                     problem: None,
                     name: name.clone(),
                 };

@@ -88,6 +88,7 @@ fn observe(cluster: &NsqCluster, nodes: &[Node; 2]) -> Observed {
             unplaced: node.unplaced,
             process: [Process::Running, Process::Starting, Process::Ended]
                 [usize::from(node.process)],
+            tls: false,
             problem: None,
             name: name(at),
         });

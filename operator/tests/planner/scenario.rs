@@ -65,6 +65,8 @@ struct Pod {
     unplaced: bool,
     #[serde(default)]
     process: Process,
+    #[serde(default)]
+    tls: bool,
     problem: Option<String>,
 }
 
@@ -223,6 +225,7 @@ impl Pod {
             machine: self.machine,
             unplaced: self.unplaced,
             process: self.process,
+            tls: self.tls,
             problem: self.problem,
             name: self.name,
         }

@@ -1,5 +1,6 @@
 //! The objects of a cluster: pure functions of the validated manifest.
 
+mod access;
 mod budget;
 mod labels;
 mod pod;
@@ -17,6 +18,7 @@ use super::object::Object;
 use super::validate::ValidatedCluster;
 use crate::api::NsqCluster;
 
+pub use access::TLS;
 pub use labels::{
     COMPONENT, INSTANCE, MANAGED_BY, OPERATOR, PAIR, PUBLISH, nsqd_selector, of_cluster,
 };

@@ -291,6 +291,7 @@ impl LocalPod {
                 State::Waiting { .. } => Ran::Ended,
                 _ => Ran::Running,
             },
+            tls: false,
             problem: self.problem().map(str::to_owned),
         })
     }

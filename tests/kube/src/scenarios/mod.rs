@@ -1,5 +1,6 @@
 //! What is shown, in this order: each scenario begins with the cluster that the one before it left.
 
+mod access;
 mod changes;
 pub mod failover;
 pub mod install;
@@ -140,6 +141,12 @@ pub const ALL: &[Scenario] = &[
         about: "a node with a million messages is removed, half of them on a channel nobody consumes",
         when: When::Asked,
         run: pairs::million,
+    },
+    Scenario {
+        name: "tls",
+        about: "certificates on every node and between them, and renewed ones without a restart, under load",
+        when: When::Asked,
+        run: access::tls,
     },
     Scenario {
         name: "operator-steps",
