@@ -61,6 +61,22 @@ pub(super) async fn act(
             };
             told.map_err(|err| Failure::new(format!("tell {pod} whether to drain"), err))
         }
+        Action::Hide { pod, node, lookups } => {
+            hide(context, node, lookups).await;
+            context
+                .pulses
+                .hidden(&format!("{namespace}/{cluster}"), pod);
+            Ok(())
+        }
+        Action::Adopt { .. } => adopt(context, action).await,
+        other => on_others(context, namespace, other).await,
+    }
+}
+
+/// Steps on machines, volumes, sets and Jobs.
+async fn on_others(context: &Context, namespace: &str, action: &Action) -> Result<(), Failure> {
+    let client = &context.client;
+    match action {
         Action::Relocate { pod, job, .. } => {
             let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
             let made = jobs.create(&PostParams::default(), job).await;
@@ -78,14 +94,6 @@ pub(super) async fn act(
                 format!("end the relocation of {pod}")
             })
         }
-        Action::Hide { pod, node, lookups } => {
-            hide(context, node, lookups).await;
-            context
-                .pulses
-                .hidden(&format!("{namespace}/{cluster}"), pod);
-            Ok(())
-        }
-        Action::Adopt { .. } => adopt(context, action).await,
         Action::Taint {
             machine,
             uid,
@@ -126,9 +134,11 @@ pub(super) async fn act(
             let deleted = claims.delete(claim, &exactly(claim_uid)).await;
             done(gone_is_fine(deleted), || format!("delete claim {claim}"))?;
             // The claim is made anew for a pod that is made anew.
+            let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
             let deleted = pods.delete(pod, &exactly(pod_uid)).await;
             done(gone_is_fine(deleted), || format!("delete pod {pod}"))
         }
+        _ => Ok(()), // done by the caller
     }
 }
 

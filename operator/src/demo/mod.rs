@@ -115,7 +115,8 @@ impl Stage {
         let nodes = self.nodes()?;
         for pod in self.cluster.pods.values() {
             if pod.node.component == Component::Nsqd {
-                let nsqd = self.client.nsqd(&pod.http_address());
+                let address = pod.http_address();
+                let nsqd = self.client.nsqd(&address);
                 nsqd.create_topic(TOPIC).await?;
                 nsqd.create_channel(TOPIC, CHANNEL).await?;
             }

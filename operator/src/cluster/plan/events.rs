@@ -152,6 +152,14 @@ fn told(action: &Action) -> (EventKind, &'static str, String) {
             let note = format!("{node} does not answer: {pod} adopts its messages");
             (Warning, "Adopting", note)
         }
+        other => told_of_others(other),
+    }
+}
+
+/// Of machines, volumes and sets.
+fn told_of_others(action: &Action) -> (EventKind, &'static str, String) {
+    use EventKind::{Normal, Warning};
+    match action {
         Action::ForceDelete { pod, reason, .. } => {
             (Warning, "ForceDeletingPod", format!("{pod}: {reason}"))
         }
@@ -189,6 +197,7 @@ fn told(action: &Action) -> (EventKind, &'static str, String) {
             let note = format!("{claim} is lost, {pod} gets another volume and is mirrored anew");
             (Warning, "ReplacingVolume", note)
         }
+        _ => (Normal, "Acting", String::new()), // told by the caller
     }
 }
 

@@ -11,7 +11,7 @@ use nsq_http_api::{AdoptOrder, Client};
 use tokio::sync::mpsc;
 
 mod command;
-mod helper;
+mod companion;
 mod leaving;
 mod pod;
 
@@ -120,8 +120,8 @@ impl LocalCluster {
     pub fn on_exit(&mut self, exited: &Exited) {
         let file = pid_file(&self.data_of(&exited.name));
         for (name, pod) in &mut self.pods {
-            for helper in [&mut pod.mirror, &mut pod.relocation] {
-                if helper.name(name) == exited.name && helper.on_exit(exited) {
+            for companion in [&mut pod.mirror, &mut pod.relocation] {
+                if companion.name(name) == exited.name && companion.on_exit(exited) {
                     let _ = std::fs::remove_file(&file);
                 }
             }
@@ -255,7 +255,7 @@ impl LocalCluster {
                 }
             }
         }
-        self.keep_helpers(&valid, ports);
+        self.keep_companions(&valid, ports);
         for (name, (_, hash)) in wanted {
             if self.pods.get(&name).is_some_and(LocalPod::is_due) {
                 self.start(&name, hash, &valid, ports, told);
@@ -264,7 +264,7 @@ impl LocalCluster {
     }
 
     /// A mirror runs while its nsqd does, a relocation until there is nothing to move.
-    fn keep_helpers(&mut self, valid: &ValidatedCluster, ports: &PortBook) {
+    fn keep_companions(&mut self, valid: &ValidatedCluster, ports: &PortBook) {
         let data = self.places.data.join(self.cluster.name_any());
         for (name, pod) in &mut self.pods {
             let runs = matches!(

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use nsq_http_api::{Client, DrainStatus, PairStatus, Stats, StatsQuery};
 
-use super::helper::Helper;
+use super::companion::Companion;
 use super::leaving::Moving;
 use crate::backoff::Backoff;
 use crate::cluster::names::{Component, Node};
@@ -33,12 +33,12 @@ pub struct LocalPod {
     pub stats: Option<Stats>,
     /// What it says of its pair; nsqd only.
     pub pulse: Pulse,
-    pub(super) mirror: Helper,
+    pub(super) mirror: Companion,
     /// Whether it takes messages, and what it has; nsqd only.
     pub(super) drain: Option<DrainStatus>,
     /// Where its messages are moved to.
     pub(super) moving: Option<Moving>,
-    pub(super) relocation: Helper,
+    pub(super) relocation: Companion,
     /// The command line that its process was started with.
     pub(super) arguments: Vec<String>,
     /// Hash of the template that its process was started from.
@@ -121,10 +121,10 @@ impl LocalPod {
             restarts: 0,
             stats: None,
             pulse: Pulse::default(),
-            mirror: Helper::new("mirror"),
+            mirror: Companion::new("mirror"),
             drain: None,
             moving: None,
-            relocation: Helper::new("relocation"),
+            relocation: Companion::new("relocation"),
             arguments: Vec::new(),
             hash: None,
             publishing: true,
@@ -234,8 +234,8 @@ impl LocalPod {
 
     /// Whether nothing of it runs.
     pub(super) fn is_ended(&self) -> bool {
-        let helpers = [&self.mirror, &self.relocation];
-        self.state.process().is_none() && !helpers.iter().any(|helper| helper.is_running())
+        let companions = [&self.mirror, &self.relocation];
+        self.state.process().is_none() && !companions.iter().any(|companion| companion.is_running())
     }
 
     /// Whether it has answered since it was last started, or died.

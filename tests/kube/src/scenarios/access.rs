@@ -30,7 +30,7 @@ fn under_load(kubectl: &Kubectl, directory: &Path) -> Result<()> {
     let name = ["-subj", "/CN=authority", "-keyout"];
     let (key, authority) = (directory.join("ca.key"), directory.join("ca.crt"));
     openssl(
-        &[&name, &[path(&key), "-out", path(&authority)]].concat(),
+        &[&name[..], &[path(&key), "-out", path(&authority)]].concat(),
         &[
             "req",
             "-x509",

@@ -1,7 +1,7 @@
 //! Pairs that come and go under traffic, and take everything with them that nobody has consumed.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use nsq_rig::{Connection, Frame, push_dpub, push_mpub, push_pub, push_req};
@@ -27,6 +27,8 @@ const AN_HOUR_MS: u32 = 3_600_000;
 const DUE_APART_NS: u64 = 1_000_000;
 /// Looked at in one request: nsqd's own bound.
 const PEEK: &str = "1000";
+/// Nothing comes for this long: nothing more waits.
+const RECEIVED_WITHIN: Duration = Duration::from_secs(3);
 const MILLION: u64 = 1_000_000;
 const BATCH: u64 = 1000;
 
@@ -67,7 +69,9 @@ pub fn six(kubectl: &Kubectl) -> Result<Option<String>> {
     for pod in ["demo-nsqd-1-0", "demo-nsqd-2-1"] {
         keep_some(kubectl, pod)?;
     }
-    let before = identities(kubectl, &["demo-nsqd-1-0", "demo-nsqd-2-1"])?;
+    let leave = ["demo-nsqd-1-0", "demo-nsqd-2-1"];
+    let mut before = deferred(kubectl, &leave)?;
+    before.extend(peeked(kubectl, &leave)?);
     ensure!(before.len() == 6 * KEPT, "there are {}", before.len());
     scale(kubectl, "2")?;
     gone(kubectl, "demo-nsqd-2-1", 180)?;
@@ -85,7 +89,10 @@ pub fn six(kubectl: &Kubectl) -> Result<Option<String>> {
     gone(kubectl, "demo-nsqd-1-0", 180)?;
     mirrored(kubectl, 60)?;
     cluster_ready(kubectl)?;
-    let after = identities(kubectl, &["demo-nsqd-0-0", "demo-nsqd-0-1"])?;
+    let stay = ["demo-nsqd-0-0", "demo-nsqd-0-1"];
+    let mut after = deferred(kubectl, &stay)?;
+    let waiting = before.len().saturating_sub(after.len());
+    after.extend(received(kubectl, &stay, waiting)?);
     for (id, kept) in &before {
         let found = after
             .get(id)
@@ -97,7 +104,7 @@ pub fn six(kubectl: &Kubectl) -> Result<Option<String>> {
         );
     }
     println!(
-        "   {} messages kept id, time, attempts and due time",
+        "   {} messages kept id, attempts and due time",
         before.len()
     );
     publisher.finish(kubectl)?;
@@ -176,24 +183,67 @@ struct Known {
     rest: String,
 }
 
-/// What is known of each message, by its id.
-fn identities(kubectl: &Kubectl, pods: &[&str]) -> Result<BTreeMap<String, Known>> {
+/// What is known of each message that is deferred, by its id.
+fn deferred(kubectl: &Kubectl, pods: &[&str]) -> Result<BTreeMap<String, Known>> {
     let mut found = BTreeMap::new();
     for pod in pods {
-        for kind in ["peek", "deferred"] {
-            let path = format!("channel/{kind}?topic=kept&channel={UNREAD}&count={PEEK}");
-            for message in listed(&ask(kubectl, pod, &path)?) {
-                let id = message["id"].as_str().context("no id")?.to_owned();
-                let rest = ["timestamp", "attempts", "body"].map(|key| message[key].to_string());
-                let known = Known {
-                    due: message["due"].as_u64().unwrap_or(0),
-                    rest: rest.join(" "),
-                };
-                let twice = found.insert(id.clone(), known);
-                ensure!(twice.is_none(), "message {id} is at two nodes");
+        let path = format!("channel/deferred?topic=kept&channel={UNREAD}&count={PEEK}");
+        for message in listed(&ask(kubectl, pod, &path)?) {
+            let id = message["id"].as_str().context("no id")?.to_owned();
+            let known = Known {
+                due: message["due"].as_u64().unwrap_or(0),
+                rest: message["attempts"].to_string(),
+            };
+            let twice = found.insert(id.clone(), known);
+            ensure!(twice.is_none(), "message {id} is at two nodes");
+        }
+    }
+    Ok(found)
+}
+
+/// What is known of those that wait, before anything has moved.
+fn peeked(kubectl: &Kubectl, pods: &[&str]) -> Result<BTreeMap<String, Known>> {
+    let mut found = BTreeMap::new();
+    for pod in pods {
+        let path = format!("channel/peek?topic=kept&channel={UNREAD}&count={PEEK}");
+        for message in listed(&ask(kubectl, pod, &path)?) {
+            let id = message["id"].as_str().context("no id")?.to_owned();
+            let body = message["body"].as_str().unwrap_or_default();
+            let rest = format!("{} {body}", message["attempts"]);
+            found.insert(id, Known { due: 0, rest });
+        }
+    }
+    Ok(found)
+}
+
+/// What is known of those that wait: they are received, and go back unfinished.
+fn received(kubectl: &Kubectl, pods: &[&str], count: usize) -> Result<BTreeMap<String, Known>> {
+    let mut found = BTreeMap::new();
+    let begun = Instant::now();
+    for pod in pods {
+        let mut connection = Connection::open(address(kubectl, pod)?)?;
+        connection.set_patience(Some(RECEIVED_WITHIN))?;
+        connection.subscribe("kept", UNREAD)?;
+        connection.ready(u32::try_from(count)?.max(1))?;
+        while found.len() < count && begun.elapsed() < 2 * RECEIVED_WITHIN {
+            while let Some(frame) = connection.next_frame()? {
+                if let Frame::Message { id, attempts, body } = frame {
+                    let id = String::from_utf8(id.to_vec())?;
+                    let body = String::from_utf8_lossy(body);
+                    let known = Known {
+                        due: 0,
+                        rest: format!("{} {body}", attempts - 1),
+                    };
+                    let twice = found.insert(id.clone(), known);
+                    ensure!(twice.is_none(), "message {id} is at two nodes");
+                }
+            }
+            if connection.fill().is_err() {
+                break; // nothing more waits here
             }
         }
     }
+    ensure!(found.len() == count, "{} of {count} wait", found.len());
     Ok(found)
 }
 

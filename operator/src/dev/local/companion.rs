@@ -12,7 +12,7 @@ use crate::dev::process::{Exited, Launch, Process};
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Not there, running, or waiting to be started again.
-pub struct Helper {
+pub struct Companion {
     /// What it is for: the end of its name.
     purpose: &'static str,
     process: Option<Process>,
@@ -20,7 +20,7 @@ pub struct Helper {
     not_before: Option<Instant>,
 }
 
-impl Helper {
+impl Companion {
     /// Not there yet.
     pub fn new(purpose: &'static str) -> Self {
         Self {
