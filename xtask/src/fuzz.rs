@@ -23,7 +23,7 @@ const CASES: u64 = 1_000_000;
 const SECONDS_MAX: u32 = 10;
 const MEGABYTES_MAX: u32 = 1024;
 /// Inputs kept for each target, the shortest first.
-const KEPT_MAX: usize = 400;
+const KEPT_MAX: usize = 120;
 
 /// What makes LLVM tell libFuzzer where an input went. The instrumentation is the compiler's own; only the address
 /// sanitizer, which safe code can do without, would need an unstable one.
