@@ -245,7 +245,9 @@ impl<'a> Intake<'a> {
             .any(|attempts| *attempts > 0);
         let id = MessageId::parse(&copy.id)?;
         let own = id.node() == self.nsqd.options.node() && id.0 >= self.first_id;
-        (seen && !own && report.with_id < WITH_ID_MAX).then_some(id.0)
+        // Behind an id there is room for the next one.
+        let fits = id.0 < u64::MAX && report.with_id < WITH_ID_MAX;
+        (seen && !own && fits).then_some(id.0)
     }
 
     /// Reads the body of the first copy that can be read.
