@@ -63,6 +63,17 @@ impl Oldest {
     }
 }
 
+impl<'a> Clients<'a> {
+    /// What the options `--tls-client-auth-policy` (`require`, `require-verify` or empty) and `--tls-root-ca-file` say.
+    pub fn of_policy(policy: &str, root_ca_file: &'a str) -> Self {
+        match policy {
+            "" => Self::Any,
+            "require" => Self::WithCertificate,
+            _ => Self::SignedBy(Path::new(root_ca_file)),
+        }
+    }
+}
+
 /// Makes TLS servers' ends of streams.
 #[derive(Debug, Clone)]
 pub struct TlsAcceptor(Arc<Reloading>);

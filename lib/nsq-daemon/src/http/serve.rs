@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::Connections;
-use crate::listen::{Listener, Stream};
+use crate::listen::Listener;
+use crate::stream::Stream;
 use crate::tls::TlsAcceptor;
 
 const CONNECTIONS: Connections = Connections {
