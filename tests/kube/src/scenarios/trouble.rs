@@ -20,10 +20,10 @@ const BETWEEN_KILLS: Duration = Duration::from_secs(4);
 /// How long the API server answers nobody.
 const OUTAGE: Duration = Duration::from_secs(60);
 /// The small disk, and how much of it one message takes.
-const DISK: &str = "192m";
+const DISK: &str = "512m";
 const BODY: usize = 256 << 10;
 /// More of them than the disk holds.
-const TOO_MANY: u64 = 1500;
+const TOO_MANY: u64 = 4000;
 
 fn patch(kubectl: &Kubectl, spec: &str) -> Result<()> {
     let patch = format!(r#"{{"spec":{{"nsqd":{spec}}}}}"#);
