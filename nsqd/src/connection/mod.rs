@@ -5,11 +5,9 @@
 mod arrival;
 mod auth;
 mod buffers;
-mod codec;
 mod commands;
 mod outbox;
 mod pair;
-mod snappy;
 mod subscription;
 mod transport;
 mod upgrade;
