@@ -71,20 +71,9 @@ fn publish(mut connection: Connection, topic: &str, origin: Instant, count: u32)
         command.clear();
         push_pub(&mut command, topic, &body);
         connection.send(&command)?;
-        answered(&mut connection)?;
+        connection.ok()?;
     }
     Ok(())
-}
-
-fn answered(connection: &mut Connection) -> Result<()> {
-    loop {
-        connection.fill()?;
-        match connection.next_frame()? {
-            None => {}
-            Some(Frame::Response(b"OK")) => return Ok(()),
-            Some(other) => bail!("instead of OK: {other:?}"),
-        }
-    }
 }
 
 fn consume(mut connection: Connection, origin: Instant, count: u32) -> Result<Vec<u64>> {

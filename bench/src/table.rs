@@ -112,7 +112,7 @@ fn notes(report: &Report) -> String {
 }
 
 /// Three digits that matter, as far as there are so many.
-fn figure(value: f64) -> String {
+pub fn figure(value: f64) -> String {
     match value.abs() {
         0.0..0.995 => format!("{value:.3}"),
         0.995..9.95 => format!("{value:.2}"),

@@ -28,6 +28,7 @@ mod metrics;
 mod nsqd;
 pub mod options;
 mod page_in;
+mod page_out;
 mod pager;
 mod pair;
 mod recovery;

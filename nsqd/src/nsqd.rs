@@ -15,6 +15,7 @@ use crate::announce::{Announcer, Change};
 use crate::auth::AuthServers;
 use crate::client::Client;
 use crate::clock::Clock;
+use crate::connection::LastServed;
 use crate::drain::Drain;
 use crate::live_topic::{Kept, LiveTopic};
 use crate::options::{Durability, Options};
@@ -39,6 +40,7 @@ pub struct Nsqd {
     next_topic_number: AtomicU32,
     pub(crate) next_sequence: AtomicU64,
     next_client: AtomicU64,
+    pub(crate) last_served: LastServed,
     clients: Mutex<HashMap<u64, Arc<Client>>>,
     /// Topics with finishes and requeues that are not in the journal yet.
     unlogged: Mutex<Vec<Arc<LiveTopic>>>,
@@ -99,6 +101,7 @@ impl Nsqd {
             next_topic_number: AtomicU32::new(recovered.next_topic_number),
             next_sequence: AtomicU64::new(recovered.next_sequence),
             next_client: AtomicU64::new(1),
+            last_served: LastServed::default(),
             clients: Mutex::default(),
             unlogged: Mutex::default(),
             unlogged_some: Notify::new(),

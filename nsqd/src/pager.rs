@@ -6,14 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use nsq_journal::{JournalError, Lsn, SpillBlock, SpillEntry};
-use nsq_queue::PageOut;
+use nsq_journal::{Journal, JournalError, Lsn};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
 use crate::checkpoint;
 use crate::client::Client;
-use crate::host::{ChunkRef, Page};
 use crate::input_budget::InputBudget;
 use crate::live_topic::LiveTopic;
 use crate::memory_budget::MemoryBudget;
@@ -61,8 +59,6 @@ const JOURNAL_KEPT: u64 = 1 << 30;
 
 const SPILL_FILE_MIN: u64 = 256 << 10;
 
-type Queue = nsq_queue::Topic<crate::host::NsqHost>;
-
 /// How often the journal's growth and, while it is short, the memory are looked at.
 const LOOK: Duration = Duration::from_millis(250);
 /// How soon a failed disk is tried again.
@@ -71,20 +67,26 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Of checkpoints after which nothing changes: each of the two kept holds back what it names.
 const CHECKPOINTS_THAT_HELP: u32 = 3;
 
+/// Publishers wait when the journal has grown by so many times what makes a checkpoint due since the last one that
+/// succeeded: a restart would read all of that into memory.
+const CHECKPOINTS_BEHIND: u64 = 2;
+
 /// Checkpoints are so many times as frequent while the disk is full.
 const MANY_WHEN_FULL: u64 = 8;
 
 pub struct Pager {
     crowded: Mutex<Crowded>,
     changed: Condvar,
-    /// Memory is short: publishers are not read from.
+    /// Memory is short, or would be at a restart: publishers are not read from.
     tight: AtomicBool,
     stalled: Mutex<Vec<Arc<Client>>>,
     relieved: Notify,
     pub(crate) inputs: InputBudget,
     housekeeping: Housekeeping,
-    /// End of the journal when the last checkpoint was taken.
+    /// End of the journal when the last checkpoint was begun.
     last_checkpoint: AtomicU64,
+    /// End of the journal when the last checkpoint that succeeded was begun: a restart reads what came since.
+    checkpointed: AtomicU64,
     /// While the disk is full.
     full: Mutex<Option<Full>>,
 }
@@ -114,6 +116,7 @@ impl Pager {
             inputs: InputBudget::new(housekeeping.memory.input),
             housekeeping,
             last_checkpoint: AtomicU64::new(last_checkpoint),
+            checkpointed: AtomicU64::new(last_checkpoint),
             full: Mutex::default(),
         }
     }
@@ -141,11 +144,22 @@ impl Pager {
         self.changed.notify_one();
     }
 
-    /// Called with the memory in use after each publish.
-    pub(crate) fn note_memory(&self, live: usize) {
-        if live > self.housekeeping.memory.hard && !self.tight.swap(true, Ordering::AcqRel) {
+    /// Called after each publish.
+    pub(crate) fn note_growth(&self, journal: &Journal) {
+        let much = journal.pool().live_bytes() > self.housekeeping.memory.hard;
+        if (much || self.is_behind(journal.tail())) && !self.tight.swap(true, Ordering::AcqRel) {
             self.changed.notify_one();
         }
+    }
+
+    fn checkpoint_is_due(&self, tail: Lsn) -> bool {
+        tail - self.last_checkpoint.load(Ordering::Relaxed) >= self.housekeeping.checkpoint_every
+            || self.is_behind(tail)
+    }
+
+    fn is_behind(&self, tail: Lsn) -> bool {
+        let limit = self.housekeeping.checkpoint_every;
+        tail - self.checkpointed.load(Ordering::Relaxed) >= limit.saturating_mul(CHECKPOINTS_BEHIND)
     }
 
     /// Publishers wait for memory.
@@ -220,6 +234,10 @@ impl Pager {
 
     fn work(&self, nsqd: &Arc<Nsqd>, topic: Option<Arc<LiveTopic>>) -> Result<(), JournalError> {
         let result = self.try_work(nsqd, topic);
+        if self.tight.load(Ordering::Acquire) {
+            // What could not be paged out is being delivered: waiting longer would not free it.
+            self.relieve();
+        }
         if let Err(error @ JournalError::Poisoned(_)) = &result {
             nsqd.fail(error.clone()); // a spill file: the journal itself may still be well
         }
@@ -231,24 +249,33 @@ impl Pager {
         nsqd: &Arc<Nsqd>,
         topic: Option<Arc<LiveTopic>>,
     ) -> Result<(), JournalError> {
+        // A publisher as quick as the disk would keep paging going on and on, and no checkpoint would come.
+        let due = || self.checkpoint_is_due(nsqd.journal.tail());
         if let Some(topic) = topic {
-            nsqd.page_out(&topic, |queue| match queue.is_crowded() {
+            nsqd.page_out(&topic, |queue| match queue.is_crowded() && !due() {
                 true => queue.next_page_out(),
                 false => None,
             })?;
+            if due() {
+                self.wake(&topic); // there may be more
+            }
         }
         self.shrink(nsqd)?;
         let tail = nsqd.journal.tail();
-        let grown = tail - self.last_checkpoint.load(Ordering::Relaxed);
-        if grown >= self.housekeeping.checkpoint_every {
+        if self.checkpoint_is_due(tail) {
             self.last_checkpoint.store(tail, Ordering::Relaxed);
             nsqd.let_journal_go(tail.saturating_sub(self.housekeeping.journal_kept))?;
             checkpoint::take(nsqd, false)?;
-        } else if self.may_give_space(nsqd, grown) {
+            self.checkpointed.store(tail, Ordering::Relaxed);
+            return Ok(());
+        }
+        let grown = tail - self.last_checkpoint.load(Ordering::Relaxed);
+        if self.may_give_space(nsqd, grown) {
             // What consumers have finished meanwhile can be let go, and is what publishers wait
             // for. Nothing is paged out: that would take from the reserve.
             self.last_checkpoint.store(tail, Ordering::Relaxed);
             checkpoint::take(nsqd, false)?;
+            self.checkpointed.store(tail, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -282,7 +309,9 @@ impl Pager {
 
     /// Pages out of all topics while memory is over its budget.
     fn shrink(&self, nsqd: &Arc<Nsqd>) -> Result<(), JournalError> {
-        let over = || nsqd.journal.pool().live_bytes() > self.housekeeping.memory.soft;
+        let soft = self.housekeeping.memory.soft;
+        let over = || nsqd.journal.pool().live_bytes() > soft;
+        let due = || self.checkpoint_is_due(nsqd.journal.tail());
         if over() {
             let mut topics = nsqd.topics();
             topics.extend(nsqd.pair.mirrored_topics());
@@ -290,97 +319,11 @@ impl Pager {
                 .sort_by_key(|topic| std::cmp::Reverse(topic.read(|queue| queue.resident_bytes())));
             for topic in topics.iter().take_while(|_| over()) {
                 topic.change_now(nsqd, |queue, _| queue.evict());
-                nsqd.page_out(topic, |queue| match over() {
+                nsqd.page_out(topic, |queue| match over() && !due() {
                     true => queue.next_page_out(),
                     false => None,
                 })?;
             }
-        }
-        if self.tight.load(Ordering::Acquire) {
-            // What cannot be paged out is being delivered: waiting longer would not free it.
-            self.relieve();
-        }
-        Ok(())
-    }
-}
-
-impl Nsqd {
-    /// Writes blocks to the topic's spill files, as long as `next` names one and the disk is not
-    /// full: what is left then is for finishes and checkpoints. Written without the topic's lock.
-    fn page_out(
-        self: &Arc<Self>,
-        topic: &Arc<LiveTopic>,
-        next: impl Fn(&mut Queue) -> Option<PageOut<ChunkRef>>,
-    ) -> Result<(), JournalError> {
-        self.page_out_while(topic, || self.journal.look_at_space(), next)
-    }
-
-    /// As [`Nsqd::page_out`], however full the disk is.
-    pub(crate) fn page_out_all(
-        self: &Arc<Self>,
-        topic: &Arc<LiveTopic>,
-    ) -> Result<(), JournalError> {
-        let next = |queue: &mut Queue| queue.next_page_out_of(|_| true);
-        self.page_out_while(topic, || Ok(true), next)
-    }
-
-    fn page_out_while(
-        self: &Arc<Self>,
-        topic: &Arc<LiveTopic>,
-        may: impl Fn() -> Result<bool, JournalError>,
-        next: impl Fn(&mut Queue) -> Option<PageOut<ChunkRef>>,
-    ) -> Result<(), JournalError> {
-        while may()? {
-            let Some(block) = topic.change_now(self, |queue, _| next(queue)) else {
-                break;
-            };
-            let page = self.write_block(topic.number, &block)?;
-            let count = block.messages.len();
-            let unneeded = topic.change_now(self, |queue, _| {
-                queue.paged_out(block.first_pos, count, page)
-            });
-            if let Some(page) = unneeded {
-                // Finished or grown meanwhile: there is no point in running after it.
-                self.spill.release(&(&page).into());
-                return Ok(());
-            }
-            if topic.is_deleted() {
-                self.spill.delete_topic(topic.number);
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    fn write_block(&self, topic: u32, block: &PageOut<ChunkRef>) -> Result<Page, JournalError> {
-        let entry = |(&(timestamp, _, len, _), &base): (&(i64, u32, u32, u32), &u64)| SpillEntry {
-            timestamp,
-            base,
-            len,
-        };
-        let messages = block.messages.iter().zip(&block.bases);
-        let entries: Vec<SpillEntry> = messages.map(entry).collect();
-        let spilled = SpillBlock {
-            first_id: block.first_id,
-            first_pos: block.first_pos,
-            entries: &entries,
-        };
-        let bodies = block.messages.iter().map(|&(_, offset, len, chunk)| {
-            let chunk = block.chunks.get(chunk as usize);
-            chunk.map_or(&[][..], |chunk| chunk.0.bytes(offset, len))
-        });
-        Ok(self.spill.write_block(topic, &spilled, bodies)?.into())
-    }
-
-    /// Pages out what lies in the journal before `limit`.
-    fn let_journal_go(self: &Arc<Self>, limit: Lsn) -> Result<(), JournalError> {
-        for topic in self.topics().into_iter().chain(self.pair.mirrored_topics()) {
-            if topic.level() == crate::options::Durability::Memory {
-                continue;
-            }
-            self.page_out(&topic, |queue| {
-                queue.next_page_out_of(|chunk| chunk.0.base() < limit)
-            })?;
         }
         Ok(())
     }

@@ -79,13 +79,13 @@ impl Server {
         };
         let lock = Arc::new(lock_directory(Path::new(&path)).map_err(ServeError::DataPath)?);
         let tcp = Listener::bind(&options.tcp_address).await?;
-        let http = bind_unless_empty(&options.http_address).await?;
+        let http = Listener::bind_unless_empty(&options.http_address).await?;
         let tls = tls_acceptor(&options)?;
         let https = match (&tls, options.https_address.as_str()) {
             (None, _) | (_, "") => None,
             (Some(tls), address) => Some((Listener::bind(address).await?, tls.clone())),
         };
-        let read_only = bind_unless_empty(&options.http_read_only_address).await?;
+        let read_only = Listener::bind_unless_empty(&options.http_read_only_address).await?;
         let tokens = match options.http_token_file.as_str() {
             "" => None,
             file => Some(Tokens::open(Path::new(file))?),
@@ -255,13 +255,6 @@ async fn come_from_go(nsqd: &Arc<Nsqd>, lock: &Arc<DirectoryLock>) -> Result<(),
     done.map_err(std::io::Error::other)?
 }
 
-async fn bind_unless_empty(address: &str) -> Result<Option<Listener>, BindError> {
-    match address {
-        "" => Ok(None),
-        address => Listener::bind(address).await.map(Some),
-    }
-}
-
 /// For TCP and HTTPS; `None` without a certificate, as in NSQ.
 fn tls_acceptor(options: &Options) -> Result<Option<TlsAcceptor>, TlsError> {
     if options.tls_cert.is_empty() {
@@ -275,11 +268,7 @@ fn tls_acceptor(options: &Options) -> Result<Option<TlsAcceptor>, TlsError> {
             Oldest::Tls12
         }
     };
-    let clients = match options.tls_client_auth_policy.as_str() {
-        "" => Clients::Any,
-        "require" => Clients::WithCertificate,
-        _ => Clients::SignedBy(Path::new(&options.tls_root_ca_file)),
-    };
+    let clients = Clients::of_policy(&options.tls_client_auth_policy, &options.tls_root_ca_file);
     let (cert, key) = (Path::new(&options.tls_cert), Path::new(&options.tls_key));
     tls::acceptor(cert, key, oldest, clients).map(Some)
 }

@@ -31,7 +31,10 @@ pub(crate) struct Listeners {
 
 impl Listeners {
     pub(crate) async fn open(options: &Options) -> Result<Self, StartError> {
-        let https = match (bind(&options.https_address).await?, acceptor(options)?) {
+        let https = match (
+            Listener::bind_unless_empty(&options.https_address).await?,
+            acceptor(options)?,
+        ) {
             (Some(listener), Some(tls)) => Some((listener, tls)),
             _ => None,
         };
@@ -41,18 +44,11 @@ impl Listeners {
         };
         Ok(Self {
             tcp: Listener::bind(&options.tcp_address).await?,
-            http: bind(&options.http_address).await?,
+            http: Listener::bind_unless_empty(&options.http_address).await?,
             https,
-            read_only: bind(&options.http_read_only_address).await?,
+            read_only: Listener::bind_unless_empty(&options.http_read_only_address).await?,
             tokens,
         })
-    }
-}
-
-async fn bind(address: &str) -> Result<Option<Listener>, BindError> {
-    match address {
-        "" => Ok(None),
-        address => Listener::bind(address).await.map(Some),
     }
 }
 
@@ -60,11 +56,7 @@ fn acceptor(options: &Options) -> Result<Option<TlsAcceptor>, TlsError> {
     if options.tls_cert.is_empty() {
         return Ok(None);
     }
-    let clients = match options.tls_client_auth_policy.as_str() {
-        "" => Clients::Any,
-        "require" => Clients::WithCertificate,
-        _ => Clients::SignedBy(Path::new(&options.tls_root_ca_file)),
-    };
+    let clients = Clients::of_policy(&options.tls_client_auth_policy, &options.tls_root_ca_file);
     let (cert, key) = (Path::new(&options.tls_cert), Path::new(&options.tls_key));
     tls::acceptor(cert, key, Oldest::Tls12, clients).map(Some)
 }

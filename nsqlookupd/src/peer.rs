@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nsq_daemon::go_duration;
-use nsq_daemon::listen::Stream;
+use nsq_daemon::stream::Stream;
 use nsq_protocol::ProtocolError;
 use nsq_protocol::lookup::{LookupCommand, MAGIC_V1, OK, PeerInfo, push_answer};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};

@@ -75,13 +75,7 @@ fn publish(subject: &Subject, origin: Instant) -> Result<()> {
         let topic = format!("probe{}", at % PROBES);
         push_dpub(&mut command, &topic, delay.as_millis() as u32, &body);
         publisher.send(&command)?;
-        loop {
-            match publisher.next_frame()? {
-                Some(Frame::Response(b"OK")) => break,
-                Some(other) => bail!("instead of OK: {other:?}"),
-                None => publisher.fill()?,
-            }
-        }
+        publisher.ok()?;
     }
     ensure!(
         origin.elapsed() < SOONEST,

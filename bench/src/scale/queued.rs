@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
-use nsq_rig::{Connection, Frame, push_mpub};
+use anyhow::Result;
+use nsq_rig::{Connection, push_mpub};
 
 use super::{Measured, Much, Subject, measured};
 use crate::contest::MESSAGE_BYTES;
@@ -34,13 +34,7 @@ fn publish(publisher: &mut Connection, topic: &str, count: usize) -> Result<()> 
     push_mpub(&mut command, topic, std::iter::repeat_n(&body[..], BATCH));
     for _ in 0..count / BATCH {
         publisher.send(&command)?;
-        loop {
-            match publisher.next_frame()? {
-                Some(Frame::Response(b"OK")) => break,
-                Some(other) => bail!("instead of OK: {other:?}"),
-                None => publisher.fill()?,
-            }
-        }
+        publisher.ok()?;
     }
     Ok(())
 }

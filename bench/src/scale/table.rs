@@ -3,6 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::{Figure, Outcome};
+use crate::table::figure as shown;
 
 /// As text, or as Markdown for a page of the documentation.
 pub fn render(outcome: &Outcome, markdown: bool) -> String {
@@ -36,16 +37,6 @@ fn cells(figure: &Figure) -> [String; 6] {
         figure.target.to_string(),
         met.to_owned(),
     ]
-}
-
-/// Three digits that matter.
-fn shown(value: f64) -> String {
-    match value.abs() {
-        0.0..0.995 => format!("{value:.3}"),
-        0.995..9.95 => format!("{value:.2}"),
-        9.95..99.5 => format!("{value:.1}"),
-        _ => format!("{value:.0}"),
-    }
 }
 
 #[cfg(test)]

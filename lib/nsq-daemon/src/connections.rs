@@ -9,8 +9,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::listen::{Listener, Stream};
+use crate::listen::Listener;
 use crate::pace::Pace;
+use crate::stream::Stream;
 
 /// How a listener's connections are kept.
 #[derive(Debug, Clone)]

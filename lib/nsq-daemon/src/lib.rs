@@ -23,6 +23,7 @@ mod pace;
 pub mod shutdown;
 pub mod statsd;
 mod stop;
+pub mod stream;
 pub mod tls;
 mod usage;
 pub mod value;

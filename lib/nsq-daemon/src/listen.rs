@@ -5,15 +5,14 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::net::sockopt;
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use crate::stream::Stream;
 
 /// Connections the kernel keeps until they are accepted; it lowers this to its own limit.
 const BACKLOG: i32 = 4096;
@@ -43,13 +42,6 @@ pub enum Listener {
     Unix(UnixListener, SocketFile),
 }
 
-/// A connection of either kind.
-#[derive(Debug)]
-pub enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
 impl Listener {
     /// Listens on `host:port` (port 0: any free one), or else on a unix socket with this path.
     ///
@@ -69,6 +61,17 @@ impl Listener {
         })
     }
 
+    /// As [`Listener::bind`]; none for an address that was left empty.
+    ///
+    /// # Errors
+    /// As of [`Listener::bind`].
+    pub async fn bind_unless_empty(address: &str) -> Result<Option<Self>, BindError> {
+        match address {
+            "" => Ok(None),
+            address => Self::bind(address).await.map(Some),
+        }
+    }
+
     /// The next connection and the client's address (`@` on a unix socket, as Go has it). Failures to
     /// accept are logged and retried after a short rest; cancel-safe.
     pub async fn accept(&self) -> (Stream, String) {
@@ -77,12 +80,12 @@ impl Listener {
                 Self::Tcp(listener) => listener.accept().await.map(|(stream, peer)| {
                     // Fails only on a socket that is already gone.
                     let _ = tune(&stream);
-                    (Stream::Tcp(stream), canonical(peer).to_string())
+                    (Stream::tcp(stream), canonical(peer).to_string())
                 }),
                 Self::Unix(listener, _) => listener
                     .accept()
                     .await
-                    .map(|(stream, _)| (Stream::Unix(stream), "@".to_owned())),
+                    .map(|(stream, _)| (Stream::unix(stream), "@".to_owned())),
             };
             match accepted {
                 Ok(connection) => return connection,
@@ -224,58 +227,6 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
 /// An IPv4 client of a listener for both families, as the IPv4 address it is.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
 }
 
 #[cfg(test)]

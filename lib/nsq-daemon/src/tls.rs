@@ -52,6 +52,17 @@ pub enum Clients<'a> {
     SignedBy(&'a Path),
 }
 
+impl<'a> Clients<'a> {
+    /// What the options `--tls-client-auth-policy` (`require`, `require-verify` or empty) and `--tls-root-ca-file` say.
+    pub fn of_policy(policy: &str, root_ca_file: &'a str) -> Self {
+        match policy {
+            "" => Self::Any,
+            "require" => Self::WithCertificate,
+            _ => Self::SignedBy(Path::new(root_ca_file)),
+        }
+    }
+}
+
 /// Serves with this certificate (and the chain after it in the file) and key; they are read again when they change.
 ///
 /// # Errors

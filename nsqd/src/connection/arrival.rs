@@ -1,9 +1,8 @@
 //! Commands that arrive bit by bit: their share of memory, and how long they may take.
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
 use super::Connection;
 use crate::input_budget::COUNTED_FROM;
+use nsq_daemon::stream::Socket;
 
 /// A command may take `--command-timeout`, and on top of it what its bytes take at this rate: a slow
 /// line is not an attack.
@@ -25,7 +24,7 @@ impl Arrival {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Socket> Connection<S> {
     /// Whether there is memory for the command that is arriving; the connection is woken when there
     /// may be.
     pub(super) fn has_room_for_command(&mut self) -> bool {

@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use nsq_daemon::stream::Socket;
 use nsq_http_api::AuthQuestion;
 use nsq_protocol::{Command, ProtocolError};
 use serde::Serialize;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
 use crate::auth::Authorized;
@@ -40,7 +40,7 @@ impl Auth {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Socket> Connection<S> {
     pub(super) fn authenticate(&mut self, secret: &[u8]) {
         match &mut self.auth {
             None => self.fail(ProtocolError::fatal("E_AUTH_DISABLED", "AUTH disabled")),

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use nsq_daemon::stream::Socket;
 use nsq_journal::{JournalError, Lsn};
 use nsq_protocol::{Command, Gate, IdentifyRequest, MessageId, ProtocolError, State, Step};
 use nsq_queue::{SettleError, SubscribeError};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
 use super::subscription::Subscription;
@@ -27,7 +27,7 @@ pub(super) struct PublishRun {
     write_to: Lsn,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Socket> Connection<S> {
     /// Applies the commands in `input` from `at` on; returns how many bytes the rest needs.
     pub(super) fn apply_all(&mut self, input: &[u8], at: &mut usize) -> usize {
         while *at < input.len() && !self.closing {
@@ -245,7 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if topic.level() == Durability::Memory {
             pool.prepare(); // at the other levels the journal does so when it writes
         }
-        self.nsqd.pager.note_memory(pool.live_bytes());
+        self.nsqd.pager.note_growth(&self.nsqd.journal);
     }
 
     fn publish_failed(&mut self, verb: &'static str, error: &PublishError) {

@@ -3,6 +3,7 @@
 //! locks; nothing calls back into it, others only wake it.
 
 mod arrival;
+mod attention;
 mod auth;
 mod buffers;
 mod commands;
@@ -18,14 +19,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use nsq_daemon::stream::Socket;
 use nsq_protocol::{Decoder, HEARTBEAT, MAGIC_V2, PairRole, ProtocolError, State};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 
 use crate::client::{Client, Waits};
 use crate::keep::NotKept;
 use crate::nsqd::Nsqd;
 use arrival::Arrival;
+use attention::{Attention, LINGER};
 use auth::Auth;
 use buffers::{Inbox, SCRATCH};
 use commands::PublishRun;
@@ -34,10 +36,13 @@ use subscription::Subscription;
 use transport::Transport;
 use upgrade::Upgrade;
 
+pub(crate) use attention::LastServed;
 pub use transport::TlsSession;
 
 /// Rounds before other connections get their turn.
 const ROUNDS: usize = 8;
+/// While there are none: a turn wakes another thread to look for work.
+const ROUNDS_ALONE: usize = 64;
 /// Delivery pauses while more than this waits to be sent, so that a stuck consumer does not
 /// hoard messages.
 const OUTBOX_BYTES: usize = 64 * 1024;
@@ -66,6 +71,7 @@ pub struct Connection<S> {
     next_heartbeat: i64,
     last_input: i64,
     arrival: Arrival,
+    attention: Attention,
     last_output: i64,
     timer: Pin<Box<Sleep>>,
     /// Another consumer was woken for what this one left: it gets its turn first.
@@ -90,7 +96,7 @@ enum Round {
 /// Serves a client until either side ends it.
 pub async fn serve<S>(nsqd: Arc<Nsqd>, stream: S, remote_address: String)
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: Socket,
 {
     let client = nsqd.new_client(remote_address);
     if nsqd.is_exiting() {
@@ -120,7 +126,7 @@ where
     connection.end();
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Socket> Connection<S> {
     fn new(nsqd: Arc<Nsqd>, stream: S, client: Arc<Client>) -> Self {
         let now = nsqd.clock.now();
         let heartbeat = nsqd.options.client_timeout().as_nanos() as i64 / 2;
@@ -142,6 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             next_heartbeat: now + heartbeat,
             last_input: now,
             arrival: Arrival::new(now),
+            attention: Attention::default(),
             last_output: now,
             timer: Box::pin(tokio::time::sleep(Duration::from_nanos(heartbeat as u64))),
             gives_way: false,
@@ -155,6 +162,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.client.listen(cx.waker());
+        if !self.nsqd.last_served.is_still(self.client.id) {
+            self.attention.disturbed();
+        }
         SCRATCH.with_borrow_mut(|scratch| {
             self.outbox.borrow_buffer(&mut scratch.output);
             let result = self.rounds(cx, &mut scratch.input);
@@ -169,7 +179,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn rounds(&mut self, cx: &mut Context<'_>, scratch: &mut Vec<u8>) -> Poll<()> {
-        for _ in 0..ROUNDS {
+        let rounds = match self.attention.is_full() {
+            true => ROUNDS_ALONE,
+            false => ROUNDS,
+        };
+        for _ in 0..rounds {
             if self.client.is_hung_up() {
                 return Poll::Ready(());
             }
@@ -193,16 +207,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let woken = self.client.take_woken();
         let mut moved = self.go_on_asking(cx, scratch);
         if self.wants_input() {
+            let lingers = self.lingers();
             match self.inbox.fill(&mut self.stream, cx, scratch) {
+                Poll::Pending if lingers => self.attention.in_vain(),
                 Poll::Pending => {}
                 Poll::Ready(Ok(0)) => self.input_ended(),
                 Poll::Ready(Ok(_)) => {
                     moved = true;
-                    self.last_input = self.nsqd.clock.now();
+                    self.note_input(lingers);
                     self.take_input(scratch);
                 }
                 Poll::Ready(Err(_)) => return Round::Closed,
             }
+            self.stream.linger(Duration::ZERO);
         }
         match self.release_answers(woken) {
             Ok(()) => {}
@@ -236,6 +253,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             true => Round::Moved,
             false => Round::Idle,
         }
+    }
+
+    /// Whether the next read may look for input for a moment: everything else is done.
+    fn lingers(&mut self) -> bool {
+        let done = self.outbox.is_empty() && self.inbox.kept() == 0 && self.subscription.is_none();
+        let lingers = done && self.attention.is_full();
+        if lingers {
+            self.stream.linger(LINGER);
+        }
+        lingers
+    }
+
+    fn note_input(&mut self, lingered: bool) {
+        let now = self.nsqd.clock.now();
+        self.attention.input(now - self.last_input);
+        if lingered {
+            self.attention.rewarded();
+        }
+        self.last_input = now;
     }
 
     fn release_answers(&mut self, woken: bool) -> Result<(), NotKept> {

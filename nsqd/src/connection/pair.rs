@@ -1,13 +1,13 @@
 //! What a connection has to do with other nodes: it may become a link to one, and its publishes may have to wait for the peer.
 
+use nsq_daemon::stream::Socket;
 use nsq_protocol::{PairRole, ProtocolError};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
 use super::commands::publish_code;
 use crate::pair::PeerLost;
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Socket> Connection<S> {
     /// The connection becomes a link, once everything before was sent.
     pub(super) fn begin_link(&mut self, verb: &'static str, role: &[u8], input: &[u8]) {
         self.hand_over(input);

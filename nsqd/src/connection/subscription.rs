@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use nsq_daemon::stream::Socket;
 use nsq_journal::DurationCounts;
 use nsq_protocol::{MessageId, push_message};
 use nsq_queue::{ConsumerId, ConsumerSpec, Effects, Locality, Pulled, SettleError, Topic};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Connection, OUTBOX_BYTES};
 use crate::client::Client;
@@ -62,7 +62,7 @@ impl Subscription {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Socket> Connection<S> {
     pub(super) fn set_ready(&mut self, count: u32) {
         if let Some(subscription) = &mut self.subscription {
             let consumer = subscription.consumer;

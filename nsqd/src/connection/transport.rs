@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use nsq_codec::{Codec, Compression};
+use nsq_daemon::stream::Socket;
 use nsq_daemon::tls::TlsAcceptor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Timeout, timeout};
@@ -100,6 +101,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
     pub(super) fn close(&mut self, cx: &mut Context<'_>) {
         if let Layer::Tls(stream) = &mut self.layer {
             let _ = Pin::new(stream).poll_shutdown(cx);
+        }
+    }
+}
+
+impl<S: Socket> Transport<S> {
+    /// As of the stream, unless there is something between.
+    pub(super) fn linger(&mut self, within: Duration) {
+        if let (Layer::Plain(stream), None) = (&mut self.layer, &self.codec) {
+            stream.linger(within);
         }
     }
 }

@@ -4,8 +4,8 @@
 use std::io;
 use std::task::{Context, Poll};
 
+use nsq_daemon::stream::Socket;
 use nsq_protocol::{Negotiated, ProtocolError};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
 use crate::options::TlsRequired;
@@ -41,7 +41,7 @@ impl Upgrade {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Socket> Connection<S> {
     /// The client has to have TLS, and does not.
     pub(super) fn tls_missing(&self) -> bool {
         self.nsqd.options.tls_required != TlsRequired::No && !self.stream.is_tls()

@@ -78,7 +78,7 @@ impl Shared {
         then.happen_after(nsqd, &topic, kept);
         let pool = nsqd.journal.pool();
         pool.prepare();
-        nsqd.pager.note_memory(pool.live_bytes());
+        nsqd.pager.note_growth(&nsqd.journal);
         match nsqd.keep_mirrored(kept).await {
             Ok(()) => {}
             Err(NotKept::Journal(error)) => return Err(not_kept(error)),

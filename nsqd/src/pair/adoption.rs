@@ -206,7 +206,7 @@ async fn import_topic(
         }
         mirrored.change_now(nsqd, |queue, _| queue.evict());
         nsqd.journal.pool().prepare();
-        nsqd.pager.note_memory(nsqd.journal.pool().live_bytes());
+        nsqd.pager.note_growth(&nsqd.journal);
         if nsqd.options.durability == Durability::Write {
             nsqd.journal.write(nsqd.journal.tail())?;
         }

@@ -124,7 +124,7 @@ async fn list_topic(
             continue;
         }
         topic.change_now(nsqd, |queue, _| queue.evict());
-        nsqd.pager.note_memory(nsqd.journal.pool().live_bytes());
+        nsqd.pager.note_growth(&nsqd.journal);
         nsqd.journal.write(nsqd.journal.tail())?;
         tokio::task::yield_now().await;
     }

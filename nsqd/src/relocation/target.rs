@@ -115,7 +115,7 @@ impl Target {
         nsqd.note_id(message.id);
         let pool = nsqd.journal.pool();
         pool.prepare();
-        nsqd.pager.note_memory(pool.live_bytes());
+        nsqd.pager.note_growth(&nsqd.journal);
         nsqd.relocation.taken.fetch_add(1, Ordering::Relaxed);
         let checksum = stored.unwrap_or(checksum);
         self.staged.push((message.topic, message.id, checksum));

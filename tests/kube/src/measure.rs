@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use nsq_rig::{Connection, Frame, push_fin, push_pub};
 
 use crate::kubectl::Kubectl;
@@ -158,13 +158,10 @@ fn give_backlog(kubectl: &Kubectl, pair: &Pair, topic: &str) -> Result<()> {
         let mut command = Vec::new();
         push_pub(&mut command, topic, number.to_string().as_bytes());
         connection.send(&command)?;
-        loop {
-            match connection.next_frame()? {
-                Some(Frame::Response(b"OK")) => break,
-                Some(other) => bail!("{} answered {other:?}", pair.victim),
-                None => connection.fill()?,
-            }
-        }
+        let victim = &pair.victim;
+        connection
+            .ok()
+            .with_context(|| format!("publishing to {victim}"))?;
     }
     Ok(())
 }

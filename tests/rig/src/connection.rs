@@ -85,7 +85,7 @@ impl Connection {
     /// The socket's, or the server's refusal.
     pub fn subscribe(&mut self, topic: &str, channel: &str) -> io::Result<()> {
         self.send(format!("SUB {topic} {channel}\n").as_bytes())?;
-        self.expect(|answer| answer == b"OK")
+        self.ok()
     }
 
     /// Says how many messages may be in flight.
@@ -165,6 +165,14 @@ impl Connection {
             }
             return parse(&self.input[at..at + size]).map(Some);
         }
+    }
+
+    /// Waits for an OK.
+    ///
+    /// # Errors
+    /// The socket's; [`io::ErrorKind::InvalidData`] for any other frame.
+    pub fn ok(&mut self) -> io::Result<()> {
+        self.expect(|answer| answer == b"OK")
     }
 
     /// The next frame, waited for, must be a response that pleases.

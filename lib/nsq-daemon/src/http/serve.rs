@@ -12,7 +12,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::Connections;
-use crate::listen::{Listener, Stream};
+use crate::listen::Listener;
+use crate::stream::Stream;
 
 const CONNECTIONS: Connections = Connections {
     name: "HTTP",

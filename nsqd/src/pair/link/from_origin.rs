@@ -158,7 +158,7 @@ impl Side for Receiver {
                 counters.bytes_received.fetch_add(bytes, Ordering::Relaxed);
                 let pool = self.nsqd.journal.pool();
                 pool.prepare();
-                self.nsqd.pager.note_memory(pool.live_bytes());
+                self.nsqd.pager.note_growth(&self.nsqd.journal);
             }
             (message, _) => {
                 let why = format!("unexpected at a holder: {message:?}");

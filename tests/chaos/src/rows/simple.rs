@@ -31,24 +31,10 @@ pub fn publish(
         let mut command = Vec::new();
         push_mpub(&mut command, topic, bodies.iter().map(Vec::as_slice));
         to.send(&command)?;
-        ok(to)?;
+        to.ok()?;
         next = end;
     }
     Ok(())
-}
-
-/// Waits for an OK.
-///
-/// # Errors
-/// Anything else.
-pub fn ok(from: &mut Connection) -> Result<()> {
-    loop {
-        match from.next_frame()? {
-            Some(Frame::Response(b"OK")) => return Ok(()),
-            Some(other) => bail!("instead of an OK: {other:?}"),
-            None => from.fill()?,
-        }
-    }
 }
 
 /// A consumer with `ready` messages in flight at most.

@@ -150,13 +150,7 @@ fn publish_one(
     let mut command = Vec::new();
     push_pub(&mut command, topic, number.to_string().as_bytes());
     open.send(&command)?;
-    loop {
-        match open.next_frame()? {
-            Some(Frame::Response(b"OK")) => return Ok(()),
-            Some(other) => bail!("refused: {other:?}"),
-            None => open.fill()?,
-        }
-    }
+    Ok(open.ok()?)
 }
 
 fn consume(
