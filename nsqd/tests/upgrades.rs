@@ -291,3 +291,23 @@ async fn clients_show_the_certificates_that_are_asked_for() {
     ];
     assert!(Options::from_args("vm", missing).is_err());
 }
+
+#[tokio::test]
+async fn authorities_of_clients_are_exchanged_without_a_restart() {
+    let (cert, old, new) = (Cert::new(), Cert::new(), Cert::new());
+    let roots = cert.path("roots");
+    std::fs::copy(old.path("cert"), &roots).unwrap();
+    let file = format!("--tls-root-ca-file={}", roots.display());
+    let node = node(&cert, &["--tls-client-auth-policy=require-verify", &file]).await;
+    // The same clients throughout: a session from before is no way in.
+    let (old_client, new_client) = (cert.client(Some(&old)), cert.client(Some(&new)));
+    assert!(is_let_in(&node, Arc::clone(&old_client)).await);
+    assert!(!is_let_in(&node, Arc::clone(&new_client)).await);
+    std::fs::remove_file(&roots).unwrap();
+    std::fs::copy(new.path("cert"), &roots).unwrap();
+    tokio::time::pause(); // files are looked at once a second
+    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    tokio::time::resume();
+    assert!(!is_let_in(&node, old_client).await);
+    assert!(is_let_in(&node, new_client).await);
+}

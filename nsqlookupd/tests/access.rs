@@ -82,13 +82,14 @@ async fn https_clients_can_be_asked_for_certificates() {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let cert = write(&directory, "cert", &made.cert.pem());
     let key = write(&directory, "key", &made.signing_key.serialize_pem());
+    let roots = write(&directory, "roots", &made.cert.pem());
     let lookupd = Nsqlookupd::start(&Options {
         https_address: "127.0.0.1:0".into(),
         http_address: String::new(),
         tls_cert: cert.clone(),
         tls_key: key.clone(),
         tls_client_auth_policy: "require-verify".into(),
-        tls_root_ca_file: cert.clone(),
+        tls_root_ca_file: roots.clone(),
         ..options()
     })
     .await
@@ -108,8 +109,24 @@ async fn https_clients_can_be_asked_for_certificates() {
         })
     };
     let own = Some((cert.clone().into(), key.into()));
-    client(own).nsqlookupd(&address).ping().await.unwrap();
+    client(own.clone())
+        .nsqlookupd(&address)
+        .ping()
+        .await
+        .unwrap();
     assert!(client(None).nsqlookupd(&address).ping().await.is_err());
+    // Another authority in the file, and the one before is no longer known; without a restart.
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let shown = write(&directory, "other", &other.cert.pem());
+    let signs = write(&directory, "other-key", &other.signing_key.serialize_pem());
+    let renewed = write(&directory, "renewed", &other.cert.pem());
+    std::fs::rename(renewed, &roots).unwrap();
+    tokio::time::pause(); // files are looked at once a second
+    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    tokio::time::resume();
+    let other = Some((shown.into(), signs.into()));
+    client(other).nsqlookupd(&address).ping().await.unwrap();
+    assert!(client(own).nsqlookupd(&address).ping().await.is_err());
 }
 
 /// Sends a request, and leaves the answer for later.

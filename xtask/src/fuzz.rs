@@ -22,8 +22,8 @@ const CASES: u64 = 1_000_000;
 /// An input that takes longer is a hang; a target that takes more is a leak.
 const SECONDS_MAX: u32 = 10;
 const MEGABYTES_MAX: u32 = 1024;
-/// Inputs kept for each target, the shortest first.
-const KEPT_MAX: usize = 400;
+/// Inputs kept for each target: short ones and long ones.
+const KEPT_MAX: usize = 120;
 
 /// What makes LLVM tell libFuzzer where an input went. The instrumentation is the compiler's own; only the address
 /// sanitizer, which safe code can do without, would need an unstable one.
@@ -209,7 +209,8 @@ fn pack(inputs: &BTreeSet<(usize, Vec<u8>)>) -> String {
         let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{digits}\n")
     };
-    inputs.iter().take(KEPT_MAX).map(line).collect()
+    let step = inputs.len().div_ceil(KEPT_MAX).max(1);
+    inputs.iter().step_by(step).map(line).collect()
 }
 
 #[cfg(test)]

@@ -6,11 +6,13 @@
 mod answer;
 mod api;
 mod params;
+mod profile;
 mod serve;
 mod token;
 
 pub use answer::{Answer, ApiError};
 pub use api::Api;
 pub use params::Params;
+pub use profile::cpu_profile;
 pub use serve::{RemoteAddress, serve, serve_as, serve_tls};
 pub use token::{TokenError, Tokens};

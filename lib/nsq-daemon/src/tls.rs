@@ -1,4 +1,4 @@
-//! TLS towards clients: a certificate and its key, from PEM files.
+//! TLS towards clients: a certificate, its key and the authorities of clients, from PEM files.
 
 mod any_client;
 mod reloading;
@@ -7,18 +7,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+use tokio_rustls::Accept;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::{Error as PemError, PemObject};
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::server::{NoClientAuth, VerifierBuilderError, WebPkiClientVerifier};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{Error as RustlsError, RootCertStore, ServerConfig, crypto};
+use tokio_rustls::rustls::{Error as RustlsError, RootCertStore, SupportedProtocolVersion, crypto};
 
 use any_client::AnyClient;
-use reloading::Reloading;
-
-pub use tokio_rustls::TlsAcceptor;
+use reloading::{Files, Reloading};
 
 /// Why a certificate cannot be used, in NSQ's words.
 #[derive(Debug, Error)]
@@ -52,6 +53,16 @@ pub enum Clients<'a> {
     SignedBy(&'a Path),
 }
 
+impl Oldest {
+    fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
+        const ALL: &[&SupportedProtocolVersion] = &[&TLS12, &TLS13];
+        match self {
+            Self::Tls12 => ALL,
+            Self::Tls13 => &ALL[1..],
+        }
+    }
+}
+
 impl<'a> Clients<'a> {
     /// What the options `--tls-client-auth-policy` (`require`, `require-verify` or empty) and `--tls-root-ca-file` say.
     pub fn of_policy(policy: &str, root_ca_file: &'a str) -> Self {
@@ -63,28 +74,40 @@ impl<'a> Clients<'a> {
     }
 }
 
-/// Serves with this certificate (and the chain after it in the file) and key; they are read again when they change.
+/// Makes TLS servers' ends of streams.
+#[derive(Debug, Clone)]
+pub struct TlsAcceptor(Arc<Reloading>);
+
+impl TlsAcceptor {
+    /// The server's side of a handshake, with the files as they are now or were a second ago.
+    pub fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> Accept<S> {
+        tokio_rustls::TlsAcceptor::from(self.0.at(Instant::now())).accept(stream)
+    }
+}
+
+/// Serves with this certificate (and the chain after it in the file) and key. They and the authorities of clients are
+/// read again when they change.
 ///
 /// # Errors
-/// [`TlsError`] when a file cannot be read, or the two do not belong together.
+/// [`TlsError`] when a file cannot be read, or certificate and key do not belong together.
 pub fn acceptor(
     cert: &Path,
     key: &Path,
     oldest: Oldest,
     clients: Clients<'_>,
 ) -> Result<TlsAcceptor, TlsError> {
-    let versions: &[_] = match oldest {
-        Oldest::Tls12 => &[&TLS12, &TLS13],
-        Oldest::Tls13 => &[&TLS13],
+    let files = Files {
+        cert: cert.to_owned(),
+        key: key.to_owned(),
+        roots: clients.roots(),
+        any_signer: clients == Clients::WithCertificate,
+        oldest,
     };
-    let provider = Arc::new(crypto::ring::default_provider());
-    let certificate = Reloading::open(cert, key, &provider)?;
-    let verifier = verifier(clients, &provider)?;
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)?
-        .with_client_cert_verifier(verifier)
-        .with_cert_resolver(Arc::new(certificate));
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(TlsAcceptor(Arc::new(Reloading::open(files)?)))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(crypto::ring::default_provider())
 }
 
 fn verifier(

@@ -154,7 +154,8 @@ impl<'a> Move<'a> {
             },
             kind::MESSAGE => Self::Message(MovedMessage {
                 topic: from.u32()?,
-                id: from.u64()?,
+                // Behind an id there is room for the next one.
+                id: from.u64().filter(|id| *id < u64::MAX)?,
                 timestamp: from.u64()? as i64,
                 held: from.flag()?,
                 due: from.u64()? as i64,

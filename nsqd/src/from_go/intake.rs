@@ -190,33 +190,19 @@ impl<'a> Intake<'a> {
         report.copies += copies.len() as u64 - 1;
         self.batch.0 += 1;
         self.batch.1 += self.body.len() as u64;
-        if let Some(id) = self.seen_id(&first, &waiting, report) {
-            report.with_id += 1;
-            identity::import(
-                self.nsqd,
-                target,
-                (id, first.timestamp),
-                &waiting,
-                &self.body,
-            )?;
+        let seen = self.seen_id(&first, &waiting, report);
+        report.with_id += u64::from(seen.is_some());
+        let live = &target.live;
+        let new = target.there.is_none_or(|there| id > there);
+        // A power cut may have taken it from the middle of what an interrupted import wrote.
+        let is_gone = || live.read(|queue| queue.base_floor(id).is_none());
+        if let Some(id) = seen.or_else(|| (!new && is_gone()).then_some(id)) {
+            let named = (id, first.timestamp);
+            identity::import(self.nsqd, target, named, &waiting, &self.body)?;
             return Ok(());
         }
-        let live = &target.live;
-        if target.there.is_none_or(|there| id > there) {
-            let crowded = live.take_over(self.nsqd, id, first.timestamp, &self.body)?;
-            if crowded {
-                self.nsqd.page_soon(live);
-            }
-        } else if live.read(|queue| queue.base_floor(id).is_none()) {
-            // A power cut took it from the middle.
-            identity::import(
-                self.nsqd,
-                target,
-                (id, first.timestamp),
-                &waiting,
-                &self.body,
-            )?;
-            return Ok(());
+        if new && live.take_over(self.nsqd, id, first.timestamp, &self.body)? {
+            self.nsqd.page_soon(live); // crowded
         }
         for (index, attempts) in waiting.attempts.iter().enumerate() {
             if attempts.is_none() {
@@ -259,7 +245,9 @@ impl<'a> Intake<'a> {
             .any(|attempts| *attempts > 0);
         let id = MessageId::parse(&copy.id)?;
         let own = id.node() == self.nsqd.options.node() && id.0 >= self.first_id;
-        (seen && !own && report.with_id < WITH_ID_MAX).then_some(id.0)
+        // Behind an id there is room for the next one.
+        let fits = id.0 < u64::MAX && report.with_id < WITH_ID_MAX;
+        (seen && !own && fits).then_some(id.0)
     }
 
     /// Reads the body of the first copy that can be read.

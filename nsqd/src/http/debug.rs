@@ -1,7 +1,5 @@
 //! `/debug`: what is going on inside, in the place of Go's pprof. Everything is read from the kernel
 //! and from counters that are kept anyway: asking costs nothing that lasts.
-//!
-//! A sampling profiler is left to `perf`, which needs no part of its own in the process.
 
 use std::fs;
 use std::time::Duration;

@@ -9,8 +9,11 @@ use nsqd::options::{Durability, Options};
 use nsqd::{Clock, Nsqd};
 
 const NOW: i64 = 1_700_000_000_000_000_000;
-/// Messages in the topic `t` before anything is damaged.
-const MESSAGES: u64 = 3300;
+/// What is published to the topic `t` in each round: batches, messages in each, and their bytes. The first two fill a
+/// block each, one by the number of its messages and one by their bytes.
+const ROUNDS: [(u64, usize, u32); 3] = [(11, 100, 8), (1, 10, 27_000), (1, 100, 8)];
+/// Messages there before anything is damaged.
+const MESSAGES: u64 = 1100 + 10 + 100;
 
 fn start(disk: &Arc<SimDisk>) -> Result<Arc<Nsqd>, nsq_journal::JournalError> {
     let journal = JournalOptions {
@@ -26,8 +29,19 @@ fn start(disk: &Arc<SimDisk>) -> Result<Arc<Nsqd>, nsq_journal::JournalError> {
         mem_queue_size: 1,
         ..Options::command("fuzzed").defaults()
     };
-    let (clock, house) = (Clock::simulated(NOW), Housekeeping::on_volume(1 << 30, 0));
-    open_on(disk.clone(), journal, options, clock, house)
+    open_on(
+        disk.clone(),
+        journal,
+        options,
+        Clock::simulated(NOW),
+        housekeeping(),
+    )
+}
+
+/// What the machine has is asked once.
+pub(crate) fn housekeeping() -> Housekeeping {
+    static ASKED: OnceLock<Housekeeping> = OnceLock::new();
+    *ASKED.get_or_init(|| Housekeeping::on_volume(1 << 30, 0))
 }
 
 /// A disk with segments, a checkpoint and spill files.
@@ -39,10 +53,10 @@ fn whole() -> &'static Arc<SimDisk> {
             let nsqd = start(&disk)?;
             let topic = nsqd.topic("t")?;
             topic.create_channel(&nsqd, "c")?;
-            for round in 0..3 {
-                for _ in 0..11 {
-                    let ranges = vec![(0u32, 8u32); 100];
-                    topic.publish(&nsqd, b"whatever", &ranges, 0)?;
+            for (round, (batches, messages, bytes)) in ROUNDS.into_iter().enumerate() {
+                for _ in 0..batches {
+                    let body = vec![b'x'; bytes as usize];
+                    topic.publish(&nsqd, &body, &vec![(0, bytes); messages], 0)?;
                 }
                 Pager::step(&nsqd)?;
                 if round < 2 {

@@ -1,21 +1,23 @@
 //! A directory of the Go nsqd that was damaged in any way.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use nsq_journal::diskqueue::{Found, Head, QueueName, QueueWriter, Scanner};
 use nsq_journal::sim::SimDisk;
 use nsq_journal::{Disk, JournalOptions};
 use nsqd::Clock;
-use nsqd::engine::{Housekeeping, open_on};
+use nsqd::engine::open_on;
 use nsqd::from_go;
 use nsqd::options::{Durability, Options};
+
+use crate::data_path::housekeeping;
 
 /// Nobody stops it.
 static GO_ON: AtomicBool = AtomicBool::new(false);
 const NOW: i64 = 1_700_000_000_000_000_000;
 /// Copies of messages in the queues, before anything is damaged.
-const COPIES: u64 = 60;
+const COPIES: u64 = 40;
 const FILE_BYTES: u64 = 400;
 const METADATA: &[u8] = br#"{"topics":[{"name":"t","paused":false,"channels":[{"name":"c","paused":true},{"name":"d","paused":false}]},{"name":"p","paused":true,"channels":null}],"version":"1.3.0"}"#;
 
@@ -52,7 +54,14 @@ fn scan(bytes: &[u8]) {
     assert_eq!(told, bytes.len() as u64);
 }
 
-fn whole() -> std::io::Result<Arc<SimDisk>> {
+/// A copy of the directory.
+fn whole() -> Option<Arc<SimDisk>> {
+    static WHOLE: OnceLock<Option<Arc<SimDisk>>> = OnceLock::new();
+    let whole = WHOLE.get_or_init(|| write().ok());
+    whole.as_ref().map(|disk| disk.duplicate())
+}
+
+fn write() -> std::io::Result<Arc<SimDisk>> {
     let disk = SimDisk::new();
     for (topic, channel) in [("t", None), ("t", Some("c")), ("t", Some("d")), ("p", None)] {
         let name = QueueName {
@@ -75,7 +84,7 @@ fn whole() -> std::io::Result<Arc<SimDisk>> {
 }
 
 fn import(steps: &[u8]) {
-    let Ok(disk) = whole() else { return };
+    let Some(disk) = whole() else { return };
     for step in steps.chunks_exact(6) {
         damage(&disk, step);
     }
@@ -91,9 +100,9 @@ fn import(steps: &[u8]) {
         durability: Durability::Write,
         ..Options::command("fuzzed").defaults()
     };
-    let (clock, house) = (Clock::simulated(NOW), Housekeeping::on_volume(1 << 30, 0));
     let disk: Arc<dyn Disk> = disk;
-    let Ok(nsqd) = open_on(Arc::clone(&disk), journal, options, clock, house) else {
+    let clock = Clock::simulated(NOW);
+    let Ok(nsqd) = open_on(Arc::clone(&disk), journal, options, clock, housekeeping()) else {
         return;
     };
     let Ok(Some(report)) = from_go::import(&nsqd, &disk, &GO_ON) else {

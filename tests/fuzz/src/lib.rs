@@ -37,7 +37,7 @@ pub const TARGETS: &[Target] = &[
     },
     Target {
         name: "mpub",
-        about: "the body of MPUB: messages lie within it, and add up",
+        about: "the body of MPUB: messages lie behind each other, and are all that is taken",
         run: stream::mpub,
         input_max: 4096,
     },

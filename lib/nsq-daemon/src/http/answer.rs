@@ -9,6 +9,7 @@ use serde::Serialize;
 const X_NSQ_CONTENT_TYPE: HeaderName = HeaderName::from_static("x-nsq-content-type");
 const VERSION_1: HeaderValue = HeaderValue::from_static("nsq; version=1.0");
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// A good answer; status 200.
@@ -22,6 +23,8 @@ pub enum Answer {
     Json(String),
     /// Text outside the versioned API, without its header: `/ping`, `/metrics`.
     Plain(String),
+    /// What programs read.
+    Bytes(Vec<u8>),
 }
 
 impl Answer {
@@ -61,6 +64,7 @@ impl IntoResponse for Answer {
             )
                 .into_response(),
             Self::Plain(text) => ([(CONTENT_TYPE, TEXT)], text).into_response(),
+            Self::Bytes(bytes) => ([(CONTENT_TYPE, BYTES)], bytes).into_response(),
         }
     }
 }

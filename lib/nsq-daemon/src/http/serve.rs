@@ -8,12 +8,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::Connections;
 use crate::listen::Listener;
 use crate::stream::Stream;
+use crate::tls::TlsAcceptor;
 
 const CONNECTIONS: Connections = Connections {
     name: "HTTP",

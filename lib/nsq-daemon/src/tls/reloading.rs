@@ -1,29 +1,40 @@
-//! A certificate that is read again when its files change: it is renewed without a restart.
+//! What TLS is served with, read again when its files change: certificates are renewed, and authorities exchanged,
+//! without a restart.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio::time::Instant;
+use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
-use tokio_rustls::rustls::sign::CertifiedKey;
 
-use super::{TlsError, certificates, file_error};
+use super::{Clients, Oldest, TlsError, certificates, file_error, verifier};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Files that can be told apart by when they were changed, and their sizes.
-type Stamp = [Option<(SystemTime, u64)>; 2];
+/// Files that can be told apart by which they are, when they were changed, and their sizes.
+type Stamp = Vec<Option<(u64, SystemTime, u64)>>;
+
+/// Everything that is read.
+#[derive(Debug)]
+pub(super) struct Files {
+    pub(super) cert: PathBuf,
+    pub(super) key: PathBuf,
+    /// Of the authorities that sign clients' certificates.
+    pub(super) roots: Option<PathBuf>,
+    /// Clients need a certificate, whoever signed it.
+    pub(super) any_signer: bool,
+    pub(super) oldest: Oldest,
+}
 
 #[derive(Debug)]
 pub(super) struct Reloading {
-    cert: PathBuf,
-    key: PathBuf,
-    provider: Arc<CryptoProvider>,
+    files: Files,
     known: Mutex<Known>,
 }
 
@@ -31,103 +42,133 @@ pub(super) struct Reloading {
 struct Known {
     looked: Instant,
     stamp: Stamp,
-    certified: Arc<CertifiedKey>,
+    config: Arc<ServerConfig>,
 }
 
 impl Reloading {
     /// # Errors
-    /// [`TlsError`] when a file cannot be read, or the two do not belong together.
-    pub(super) fn open(
-        cert: &Path,
-        key: &Path,
-        provider: &Arc<CryptoProvider>,
-    ) -> Result<Self, TlsError> {
+    /// [`TlsError`] when a file cannot be read, or certificate and key do not belong together.
+    pub(super) fn open(files: Files) -> Result<Self, TlsError> {
         // Before reading: what changes in between is seen the next time.
-        let stamp = stamp(cert, key);
+        let stamp = files.stamp();
+        let known = Known {
+            looked: Instant::now(),
+            stamp,
+            config: Arc::new(files.read()?),
+        };
         Ok(Self {
-            known: Mutex::new(Known {
-                looked: Instant::now(),
-                stamp,
-                certified: Arc::new(read(cert, key, provider)?),
-            }),
-            cert: cert.to_owned(),
-            key: key.to_owned(),
-            provider: Arc::clone(provider),
+            files,
+            known: Mutex::new(known),
         })
     }
 
-    fn at(&self, now: Instant) -> Arc<CertifiedKey> {
+    /// For a handshake that begins at `now`. A session of a configuration before cannot be resumed: whoever is no
+    /// longer let in has to show a certificate again.
+    pub(super) fn at(&self, now: Instant) -> Arc<ServerConfig> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if now.saturating_duration_since(known.looked) >= LOOK {
             known.looked = now;
-            let stamp = stamp(&self.cert, &self.key);
+            let stamp = self.files.stamp();
             if stamp != known.stamp {
-                match read(&self.cert, &self.key, &self.provider) {
-                    Ok(certified) => {
-                        (known.stamp, known.certified) = (stamp, Arc::new(certified));
-                        tracing::info!("TLS: {} was read anew", self.cert.display());
+                match self.files.read() {
+                    Ok(config) => {
+                        (known.stamp, known.config) = (stamp, Arc::new(config));
+                        tracing::info!("TLS: {} was read anew", self.files.cert.display());
                     }
-                    // The two files change one after the other; until they belong together, and
-                    // whatever is wrong with them, the certificate before serves on.
-                    Err(error) => tracing::warn!("TLS: the certificate before is kept - {error}"),
+                    // Files change one after the other; until they belong together, and whatever is
+                    // wrong with them, what was read before serves on.
+                    Err(error) => tracing::warn!("TLS: the certificates before are kept - {error}"),
                 }
             }
         }
-        Arc::clone(&known.certified)
+        Arc::clone(&known.config)
     }
 }
 
-impl ResolvesServerCert for Reloading {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.at(Instant::now()))
+impl Files {
+    fn stamp(&self) -> Stamp {
+        let one = |path: &PathBuf| {
+            let metadata = fs::metadata(path).ok()?;
+            Some((metadata.ino(), metadata.modified().ok()?, metadata.len()))
+        };
+        let all = [&self.cert, &self.key].into_iter().chain(&self.roots);
+        all.map(one).collect()
+    }
+
+    fn clients(&self) -> Clients<'_> {
+        match self.roots.as_deref() {
+            Some(roots) => Clients::SignedBy(roots),
+            None if self.any_signer => Clients::WithCertificate,
+            None => Clients::Any,
+        }
+    }
+
+    fn read(&self) -> Result<ServerConfig, TlsError> {
+        let chain = certificates(&self.cert)?;
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(file_error(&self.key))?;
+        let provider = super::provider();
+        let verifier = verifier(self.clients(), &provider)?;
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(self.oldest.versions())?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(chain, key)?;
+        Ok(config)
     }
 }
 
-fn stamp(cert: &Path, key: &Path) -> Stamp {
-    [cert, key].map(|path| {
-        let metadata = fs::metadata(path).ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
-    })
-}
-
-fn read(cert: &Path, key: &Path, provider: &Arc<CryptoProvider>) -> Result<CertifiedKey, TlsError> {
-    let chain = certificates(cert)?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(file_error(key))?;
-    let certified = CertifiedKey::from_der(chain, key, provider)?;
-    Ok(certified)
+impl Clients<'_> {
+    /// The file that is read for it.
+    pub(super) fn roots(self) -> Option<PathBuf> {
+        match self {
+            Self::SignedBy(file) => Some(Path::to_owned(file)),
+            Self::Any | Self::WithCertificate => None,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio_rustls::rustls::crypto::ring::default_provider;
-
     use super::*;
 
+    fn make() -> (String, String) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    }
+
     #[test]
-    fn a_renewed_certificate_is_served_and_a_broken_one_is_not() {
+    fn what_is_renewed_is_served_and_what_is_broken_is_not() {
         let directory = tempfile::tempdir().unwrap();
-        let (cert, key) = (directory.path().join("cert"), directory.path().join("key"));
-        let make = || {
-            let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-            let der = made.cert.der().clone();
-            (made.cert.pem(), made.signing_key.serialize_pem(), der)
-        };
+        let [cert, key, roots] = ["cert", "key", "roots"].map(|name| directory.path().join(name));
         let (first, second) = (make(), make());
         fs::write(&cert, &first.0).unwrap();
         fs::write(&key, &first.1).unwrap();
-        let provider = Arc::new(default_provider());
-        let reloading = Reloading::open(&cert, &key, &provider).unwrap();
+        fs::write(&roots, &first.0).unwrap();
+        let files = || Files {
+            cert: cert.clone(),
+            key: key.clone(),
+            roots: Some(roots.clone()),
+            any_signer: false,
+            oldest: Oldest::Tls12,
+        };
+        let reloading = Reloading::open(files()).unwrap();
         let start = Instant::now();
-        let served = |seconds| reloading.at(start + Duration::from_secs(seconds)).cert[0].clone();
-        assert_eq!(served(0), first.2);
+        let served = |seconds| reloading.at(start + Duration::from_secs(seconds));
+        let before = served(0);
         // The certificate first: it does not belong to the key yet.
         fs::write(&cert, format!("{}\n", second.0)).unwrap();
-        assert_eq!(served(2), first.2);
+        assert!(Arc::ptr_eq(&served(2), &before));
         fs::write(&key, format!("{}\n", second.1)).unwrap();
-        assert_eq!(served(2), first.2, "not looked at again so soon");
-        assert_eq!(served(4), second.2);
+        assert!(Arc::ptr_eq(&served(2), &before), "not looked at so soon");
+        let renewed = served(4);
+        assert!(!Arc::ptr_eq(&renewed, &before));
+        assert!(Arc::ptr_eq(&served(6), &renewed), "nothing has changed");
+        fs::write(&roots, "").unwrap();
+        assert!(Arc::ptr_eq(&served(8), &renewed), "nobody could come in");
+        fs::write(&roots, format!("{}{}", first.0, second.0)).unwrap();
+        let authorities = served(10);
+        assert!(!Arc::ptr_eq(&authorities, &renewed));
         fs::remove_file(&key).unwrap();
-        assert_eq!(served(6), second.2);
-        assert!(Reloading::open(&cert, &key, &provider).is_err());
+        assert!(Arc::ptr_eq(&served(12), &authorities));
+        assert!(Reloading::open(files()).is_err());
     }
 }
