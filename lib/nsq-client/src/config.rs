@@ -192,24 +192,24 @@ impl Config {
             "deflate" => switch(text, &mut self.deflate),
             "snappy" => switch(text, &mut self.snappy),
             "backoff_strategy" => match text {
-                "" | "exponential" => Ok(self.backoff_strategy = Strategy::Exponential),
-                "full_jitter" => Ok(self.backoff_strategy = Strategy::FullJitter),
+                "" | "exponential" => put(&mut self.backoff_strategy, Strategy::Exponential),
+                "full_jitter" => put(&mut self.backoff_strategy, Strategy::FullJitter),
                 _ => Err(format!("{text:?}: exponential or full_jitter")),
             },
             "tls_min_version" => match text {
                 "ssl3.0" | "tls1.0" | "tls1.1" | "tls1.2" | "tls1.3" => {
-                    Ok(self.tls_min_version = own())
+                    put(&mut self.tls_min_version, own())
                 }
                 _ => Err(format!("{text:?}: tls1.2 or tls1.3")),
             },
-            "client_id" => Ok(self.client_id = own()),
-            "hostname" => Ok(self.hostname = own()),
-            "user_agent" => Ok(self.user_agent = own()),
-            "tls_cert" => Ok(self.tls_cert = own()),
-            "tls_key" => Ok(self.tls_key = own()),
-            "tls_root_ca_file" => Ok(self.tls_root_ca_file = own()),
-            "auth_secret" => Ok(self.auth_secret = own()),
-            "lookupd_token_file" => Ok(self.lookupd_token_file = own()),
+            "client_id" => put(&mut self.client_id, own()),
+            "hostname" => put(&mut self.hostname, own()),
+            "user_agent" => put(&mut self.user_agent, own()),
+            "tls_cert" => put(&mut self.tls_cert, own()),
+            "tls_key" => put(&mut self.tls_key, own()),
+            "tls_root_ca_file" => put(&mut self.tls_root_ca_file, own()),
+            "auth_secret" => put(&mut self.auth_secret, own()),
+            "lookupd_token_file" => put(&mut self.lookupd_token_file, own()),
             _ => return None,
         };
         Some(set)
@@ -232,6 +232,12 @@ impl Config {
         };
         Err(ConfigError::Together(wrong))
     }
+}
+
+/// Any value is good.
+fn put<T>(field: &mut T, value: T) -> Result<(), String> {
+    *field = value;
+    Ok(())
 }
 
 /// As Go writes it, or milliseconds.
