@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::api::{all_crds, crd_to_yaml};
+use crate::demo;
 use crate::dev::{self, Output};
 use crate::runtime;
 
@@ -22,6 +23,8 @@ pub struct Cli {
 enum Command {
     /// Run a manifest as processes on this machine, without Kubernetes
     Dev(DevArgs),
+    /// Show on this machine what the death of a node costs: numbered messages, a kill, a live count
+    Demo(DemoArgs),
     /// Run the controllers in or against a Kubernetes cluster
     Run(RunArgs),
     /// Print the custom resource definitions
@@ -48,6 +51,16 @@ struct RunArgs {
     /// What to log, such as `info` or `nsq_operator=debug`
     #[arg(long, value_name = "FILTER", env = "LOG", default_value = "info")]
     log: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct DemoArgs {
+    /// Directory of the nsqd, nsqlookupd and nsq_to_nsq binaries [default: beside this program]
+    #[arg(long, value_name = "DIR")]
+    bin_dir: Option<PathBuf>,
+    /// Directory for data and logs
+    #[arg(long, value_name = "DIR", default_value = "nsq-demo")]
+    data_dir: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
@@ -78,6 +91,13 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
                 binaries: args.bin_dir,
                 data: args.data_dir,
                 output: args.output,
+            })
+            .await
+        }
+        Command::Demo(args) => {
+            demo::run(demo::Options {
+                binaries: args.bin_dir,
+                data: args.data_dir,
             })
             .await
         }

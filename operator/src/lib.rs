@@ -7,6 +7,7 @@ pub mod api;
 pub mod backoff;
 pub mod cli;
 pub mod cluster;
+pub mod demo;
 pub mod dev;
 pub mod runtime;
 pub mod topic;

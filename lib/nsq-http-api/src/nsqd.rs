@@ -33,6 +33,9 @@ pub struct Info {
     pub topology_zone: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topology_region: Option<String>,
+    /// It takes no more messages; left out where it does.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub draining: bool,
 }
 
 /// What `/stats` should tell. The default is everything but memory, as pollers want it.

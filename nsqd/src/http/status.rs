@@ -75,6 +75,7 @@ pub(super) async fn info(From(shared): State) -> Result {
         max_output_buffer_timeout: nanos(options.max_output_buffer_timeout).unwrap_or(i64::MAX),
         topology_region: topology.as_ref().map(|topology| topology.region.clone()),
         topology_zone: topology.map(|topology| topology.zone),
+        draining: shared.nsqd.drain.is_on(),
         max_deflate_level: i32::try_from(options.max_deflate_level).unwrap_or(i32::MAX),
     })
 }

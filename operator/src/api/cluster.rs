@@ -7,6 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::access::{AuthSpec, TlsSpec};
 use super::options::{NSQD, NSQLOOKUPD};
 use super::replication::{NodeLossPolicy, PairStatus, ReplicationSpec};
 use super::scalar::Scalar;
@@ -52,19 +53,26 @@ pub struct NsqClusterSpec {
     /// The nodes that tell consumers where topics are.
     #[serde(default)]
     pub nsqlookupd: NsqlookupdSpec,
+    /// TLS on every listener, and between the nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
+    /// How the nodes authenticate with each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthSpec>,
+    /// Stop every node and keep the volumes, until this is false again. Nodes that are to be removed are removed first.
+    #[serde(default)]
+    pub hibernate: bool,
 }
 
 /// The nodes that hold messages.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.replication) || !self.replication.enabled || self.replicas % 2 == 0")
-        .message("nsqd.replicas must be even with nsqd.replication: the nodes mirror each other two by two"),
     validation = Rule::new("!has(self.replication) || !self.replication.enabled || self.durability != 'memory'")
         .message("nsqd.replication needs durability write or fsync: what is in memory only cannot be mirrored"),
 )]
 pub struct NsqdSpec {
-    /// How many; they run in pairs whose two nodes never share a machine.
+    /// How many; they run in pairs whose two nodes never share a machine. With replication, an odd number means one more.
     #[serde(default = "two")]
     #[x_kube(validation = Rule::new("self >= 1 && self <= 200")
         .message("nsqd.replicas must be between 1 and 200"))]
@@ -81,6 +89,9 @@ pub struct NsqdSpec {
     /// Pairs of nodes that keep a copy of each other's messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replication: Option<ReplicationSpec>,
+    /// What becomes of the messages of a node that is to be removed.
+    #[serde(default)]
+    pub scale_down: ScaleDown,
     /// What may be done about a machine that does not answer any more.
     #[serde(default)]
     pub node_loss_policy: NodeLossPolicy,
@@ -149,13 +160,13 @@ impl Default for NsqlookupdSpec {
 #[x_kube(validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)")
     .message("storage.storageClassName cannot be changed: existing volumes stay where they are"))]
 pub struct StorageSpec {
-    /// Size of each volume, such as 10Gi.
+    /// Size of each volume, such as 10Gi. Growing it grows the volumes of a running cluster, if their class can.
     #[schemars(length(max = 32))]
     #[x_kube(
         validation = Rule::new("isQuantity(self) && quantity(self).isGreaterThan(quantity('0'))")
             .message("storage.size must be an amount of bytes such as 10Gi"),
-        validation = Rule::new("self == oldSelf")
-            .message("storage.size cannot be changed: the volumes of a running cluster are not resized"),
+        validation = Rule::new("!isQuantity(self) || !isQuantity(oldSelf) || quantity(self).compareTo(quantity(oldSelf)) >= 0")
+            .message("storage.size can only grow: volumes do not shrink"),
     )]
     pub size: String,
     /// Storage class of the volumes; without it the cluster's default class.
@@ -165,14 +176,29 @@ pub struct StorageSpec {
     /// What becomes of the volumes when the NsqCluster is deleted.
     #[serde(default)]
     pub when_deleted: VolumeRetention,
+    /// What becomes of the volume of a node that is removed; it holds no messages then.
+    #[serde(default)]
+    pub when_scaled: VolumeRetention,
 }
 
-/// What becomes of volumes whose cluster is deleted.
+/// What becomes of the messages of a node that is to be removed.
+#[derive(
+    schemars::JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq,
+)]
+pub enum ScaleDown {
+    /// They are moved to the nodes that stay.
+    #[default]
+    Relocate,
+    /// Consumers finish them; until then it stays.
+    Wait,
+}
+
+/// What becomes of volumes whose cluster is deleted, or whose node is removed.
 #[derive(
     schemars::JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq,
 )]
 pub enum VolumeRetention {
-    /// They stay, and a cluster of the same name takes them up again.
+    /// They stay, and a cluster or node of the same name takes them up again.
     #[default]
     Retain,
     /// They go, with every message they hold.

@@ -4,6 +4,7 @@
 //! that `kubectl apply` prints when it is broken. What needs more than the object itself is checked
 //! in the `validate` step of each controller and told in the `Ready` condition.
 
+mod access;
 mod cluster;
 mod condition;
 mod crd;
@@ -13,9 +14,10 @@ mod scalar;
 mod settings;
 mod topic;
 
+pub use access::{AuthSpec, TlsSpec};
 pub use cluster::{
     Durability, NodeCounts, NsqCluster, NsqClusterSpec, NsqClusterStatus, NsqdSpec, NsqlookupdSpec,
-    Resources, StorageSpec, VolumeRetention,
+    Resources, ScaleDown, StorageSpec, VolumeRetention,
 };
 pub use condition::{ConditionState, Conditions};
 pub use crd::{all as all_crds, to_yaml as crd_to_yaml};

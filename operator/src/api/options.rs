@@ -80,6 +80,9 @@ pub const NSQD: OptionSet = OptionSet {
         "pair-with",
         "peer-loss-timeout",
         "tcp-address",
+        "tls-cert",
+        "tls-key",
+        "tls-required",
     ],
 };
 
@@ -92,7 +95,14 @@ pub const NSQLOOKUPD: OptionSet = OptionSet {
         "log-prefix",
         "tombstone-lifetime",
     ],
-    owned: &["broadcast-address", "http-address", "tcp-address"],
+    owned: &[
+        "broadcast-address",
+        "http-address",
+        "https-address",
+        "tcp-address",
+        "tls-cert",
+        "tls-key",
+    ],
 };
 
 impl OptionSet {

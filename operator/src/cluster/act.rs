@@ -1,8 +1,10 @@
 //! Doing: the steps on pods, machines and volumes, and the orders to nsqds and nsqlookupds.
 
 use futures::future::join_all;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, PropagationPolicy};
 use nsq_http_api::{AdoptOrder, ErrorKind};
 use serde_json::json;
 use tracing::warn;
@@ -10,6 +12,7 @@ use tracing::warn;
 use super::apply::{Failure, done, exactly, gone_is_fine};
 use super::build::PUBLISH;
 use super::machines::{OUT_OF_SERVICE, TAINTED_BY};
+use super::names::relocation;
 use super::plan::Action;
 use crate::runtime::context::Context;
 
@@ -46,6 +49,18 @@ pub(super) async fn act(
                 .await;
             done(patched, || format!("label pod {pod}"))
         }
+        Action::Drain {
+            pod,
+            address,
+            drain,
+        } => {
+            let nsqd = context.nsq.nsqd(address);
+            let told = match drain {
+                true => nsqd.drain().await,
+                false => nsqd.undrain().await,
+            };
+            told.map_err(|err| Failure::new(format!("tell {pod} whether to drain"), err))
+        }
         Action::Hide { pod, node, lookups } => {
             hide(context, node, lookups).await;
             context
@@ -54,11 +69,53 @@ pub(super) async fn act(
             Ok(())
         }
         Action::Adopt { .. } => adopt(context, action).await,
+        other => on_others(context, namespace, other).await,
+    }
+}
+
+/// Steps on machines, volumes, sets and Jobs.
+async fn on_others(context: &Context, namespace: &str, action: &Action) -> Result<(), Failure> {
+    let client = &context.client;
+    match action {
+        Action::Relocate { pod, job, .. } => {
+            let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
+            let made = jobs.create(&PostParams::default(), job).await;
+            done(made, || format!("move what {pod} has to others"))
+        }
+        Action::EndRelocation { pod, uid } => {
+            let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
+            let options = DeleteParams {
+                // With its pod; the name is free when that is gone.
+                propagation_policy: Some(PropagationPolicy::Foreground),
+                ..exactly(uid)
+            };
+            let deleted = jobs.delete(&relocation(pod), &options).await;
+            done(gone_is_fine(deleted), || {
+                format!("end the relocation of {pod}")
+            })
+        }
         Action::Taint {
             machine,
             uid,
             out_of_service,
         } => taint(context, machine, uid, *out_of_service).await,
+        Action::GrowVolume { claim, size } => {
+            let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
+            let patch = json!({"spec": {"resources": {"requests": {"storage": size}}}});
+            let patched = claims
+                .patch(claim, &PatchParams::default(), &Patch::Merge(&patch))
+                .await;
+            done(patched, || format!("have {claim} grow to {size}"))
+        }
+        Action::ReplaceSet { set, uid } => {
+            let sets: Api<StatefulSet> = Api::namespaced(client.clone(), namespace);
+            let options = DeleteParams {
+                propagation_policy: Some(PropagationPolicy::Orphan),
+                ..exactly(uid)
+            };
+            let deleted = sets.delete(set, &options).await;
+            done(gone_is_fine(deleted), || format!("make {set} anew"))
+        }
         Action::RetainVolume { volume, .. } => {
             let api: Api<PersistentVolume> = Api::all(client.clone());
             let patch = json!({"spec": {"persistentVolumeReclaimPolicy": "Retain"}});
@@ -77,9 +134,11 @@ pub(super) async fn act(
             let deleted = claims.delete(claim, &exactly(claim_uid)).await;
             done(gone_is_fine(deleted), || format!("delete claim {claim}"))?;
             // The claim is made anew for a pod that is made anew.
+            let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
             let deleted = pods.delete(pod, &exactly(pod_uid)).await;
             done(gone_is_fine(deleted), || format!("delete pod {pod}"))
         }
+        _ => Ok(()), // done by the caller
     }
 }
 

@@ -13,7 +13,7 @@ use super::apply::{Failure, apply, report};
 use super::decide;
 use super::observe::{Source, observe};
 use super::observed::Observed;
-use super::plan::{Action, Plan};
+use super::plan::{Action, Event, Plan};
 use super::validate::validate;
 use crate::api::NsqCluster;
 use crate::runtime::context::{Context, key};
@@ -86,6 +86,10 @@ async fn pass_over(cluster: &NsqCluster, context: &Context) -> Result<(bool, Dur
             .map_err(Error::Report)?;
     }
     context.tell(cluster, &plan.events).await;
+    if let Err(failures) = &applied {
+        let event = Event::warning("CannotApply", sentences(failures));
+        context.tell(cluster, &[event]).await;
+    }
     applied.map_err(Error::Apply)?;
     Ok((true, requeue))
 }

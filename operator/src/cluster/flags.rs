@@ -15,6 +15,10 @@ pub enum Value {
     ListenTcp,
     /// Where this node listens for HTTP.
     ListenHttp,
+    /// Where this node listens for HTTP over TLS.
+    ListenHttps,
+    /// A file of the Secret with the certificate.
+    TlsFile(&'static str),
     /// The host under which others reach this node.
     OwnHost,
     /// The name of this node, which never changes.
@@ -29,6 +33,11 @@ pub enum Value {
 
 /// An option without its dashes, and its value.
 pub type Flag = (String, Value);
+
+/// Files of the Secret with the certificate.
+pub const CERTIFICATE: &str = "tls.crt";
+pub const KEY: &str = "tls.key";
+pub const AUTHORITIES: &str = "ca.crt";
 
 /// nsqlookupd forgets a node that has said nothing for this long, unless the manifest says otherwise. nsqd says
 /// something every 15 s; the default of 300 s would send consumers to a lost node for five minutes.
@@ -64,6 +73,12 @@ fn nsqd_flags(cluster: &ValidatedCluster) -> Vec<Flag> {
             flag("peer-loss-timeout", text(&replication.peer_loss_timeout)),
         ]);
     }
+    flags.extend(tls_flags(cluster));
+    if cluster.tls.as_ref().is_some_and(|tls| tls.required) {
+        // Plain HTTP stays open, for the kubelets' probes and the operator's.
+        let required = Value::Text("tcp-https".to_owned());
+        flags.push(flag("tls-required", required));
+    }
     let lookupds = (0..cluster.nsqlookupd.replicas).map(Node::nsqlookupd);
     flags.extend(lookupds.map(|node| flag("lookupd-tcp-address", Value::TcpOf(node))));
     flags.extend(texts(&cluster.nsqd.options));
@@ -77,6 +92,7 @@ fn nsqlookupd_flags(cluster: &ValidatedCluster) -> Vec<Flag> {
         flag("http-address", Value::ListenHttp),
         flag("broadcast-address", Value::OwnHost),
     ];
+    flags.extend(tls_flags(cluster));
     if !options.contains_key("inactive-producer-timeout") {
         let timeout = Value::Text(INACTIVE_PRODUCER_TIMEOUT.to_owned());
         flags.push(flag("inactive-producer-timeout", timeout));
@@ -102,6 +118,17 @@ pub fn of_node(cluster: &ValidatedCluster, node: Node) -> Vec<Flag> {
 #[must_use]
 pub fn of_mirror(node: Node) -> Vec<Flag> {
     vec![flag("origin-tcp-address", Value::TcpOf(node.peer()))]
+}
+
+fn tls_flags(cluster: &ValidatedCluster) -> Vec<Flag> {
+    match cluster.tls {
+        Some(_) => vec![
+            flag("https-address", Value::ListenHttps),
+            flag("tls-cert", Value::TlsFile(CERTIFICATE)),
+            flag("tls-key", Value::TlsFile(KEY)),
+        ],
+        None => Vec::new(),
+    }
 }
 
 fn flag(name: &str, value: Value) -> Flag {

@@ -1,9 +1,9 @@
-//! Whether a node that is to be removed is empty: what its `/stats` says, and for how long it has said so.
+//! Whether a node that is to be removed is empty: what its `/drain` says, and for how long it has said so.
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use nsq_http_api::Stats;
+use nsq_http_api::DrainStatus;
 
 use super::observed::{Backlog, LeavingState};
 
@@ -83,27 +83,25 @@ impl Sightings {
     }
 }
 
-/// What a node still holds; `None` if nothing.
+/// What a node still holds, ephemeral topics and channels left out; `None` if nothing.
 #[must_use]
-pub fn backlog(stats: &Stats) -> Option<Backlog> {
+pub fn backlog(status: &DrainStatus) -> Option<Backlog> {
     let mut places = Vec::new();
-    for topic in stats.topics.iter().flatten() {
-        let place = |channel: Option<&String>, waiting, in_flight, deferred| Backlog {
+    for topic in &status.topics {
+        let place = |waiting, in_flight, deferred| Backlog {
             places: 1,
-            topic: topic.topic_name.clone(),
-            channel: channel.cloned(),
-            waiting,
-            in_flight,
-            deferred,
+            topic: topic.topic.clone(),
+            channel: None,
+            waiting: signed(waiting),
+            in_flight: signed(in_flight),
+            deferred: signed(deferred),
+            consumers: 0,
         };
-        places.push(place(None, topic.depth, 0, 0));
-        places.extend(topic.channels.iter().map(|channel| {
-            place(
-                Some(&channel.channel_name),
-                channel.depth,
-                channel.in_flight_count,
-                channel.deferred_count,
-            )
+        places.push(place(topic.depth, 0, 0));
+        places.extend(topic.channels.iter().map(|channel| Backlog {
+            channel: Some(channel.channel.clone()),
+            consumers: channel.consumers,
+            ..place(channel.depth, channel.in_flight, channel.deferred)
         }));
     }
     let total = |place: &Backlog| place.waiting + place.in_flight + place.deferred;
@@ -114,6 +112,10 @@ pub fn backlog(stats: &Stats) -> Option<Backlog> {
         places: count,
         ..worst
     })
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -152,15 +154,15 @@ mod tests {
 
     #[test]
     fn the_fullest_place_is_named() {
-        let stats: Stats = serde_json::from_str(
-            r#"{"topics":[{"topic_name":"t","depth":1,"channels":[
-                {"channel_name":"c","depth":0,"in_flight_count":2,"deferred_count":3},
-                {"channel_name":"d","depth":0}]}]}"#,
+        let status: DrainStatus = serde_json::from_str(
+            r#"{"draining":true,"messages":6,"topics":[{"topic":"t","messages":6,"depth":1,"channels":[
+                {"channel":"c","in_flight":2,"deferred":3,"consumers":4}]}]}"#,
         )
         .unwrap();
-        let found = backlog(&stats).unwrap();
+        let found = backlog(&status).unwrap();
         assert_eq!((found.channel.as_deref(), found.places), (Some("c"), 2));
         assert_eq!((found.waiting, found.in_flight, found.deferred), (0, 2, 3));
-        assert_eq!(backlog(&Stats::default()), None);
+        assert_eq!(found.consumers, 4);
+        assert_eq!(backlog(&DrainStatus::default()), None);
     }
 }

@@ -14,6 +14,7 @@ pub mod observed;
 pub mod plan;
 pub mod pods;
 pub mod pulse;
+pub mod relocations;
 pub mod validate;
 
 use crate::api::NsqCluster;

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 /// NSQ's default ports; every pod has its own address, so nobody needs others.
 pub const NSQD_TCP: u16 = 4150;
 pub const NSQD_HTTP: u16 = 4151;
+pub const NSQD_HTTPS: u16 = 4152;
 pub const NSQLOOKUPD_TCP: u16 = 4160;
 pub const NSQLOOKUPD_HTTP: u16 = 4161;
+pub const NSQLOOKUPD_HTTPS: u16 = 4162;
 
 /// Nodes of a pair.
 pub const PAIR_SIZE: u32 = 2;
@@ -57,6 +59,15 @@ impl Component {
         match self {
             Self::Nsqd => NSQD_HTTP,
             Self::Nsqlookupd => NSQLOOKUPD_HTTP,
+        }
+    }
+
+    /// Port of the HTTP API over TLS, where there is a certificate.
+    #[must_use]
+    pub fn https_port(self) -> u16 {
+        match self {
+            Self::Nsqd => NSQD_HTTPS,
+            Self::Nsqlookupd => NSQLOOKUPD_HTTPS,
         }
     }
 }
@@ -195,6 +206,18 @@ pub fn lookup_service(cluster: &str) -> String {
 #[must_use]
 pub fn service_account(cluster: &str) -> String {
     format!("{cluster}-nsq")
+}
+
+/// Job that moves what a node has to others.
+#[must_use]
+pub fn relocation(pod: &str) -> String {
+    format!("{pod}-relocate")
+}
+
+/// The node whose relocation is called so.
+#[must_use]
+pub fn relocated_by(job: &str) -> Option<&str> {
+    job.strip_suffix("-relocate")
 }
 
 /// Claim of a pod's data volume, as the StatefulSet controller names it.

@@ -1,5 +1,7 @@
 //! The kinds of object a cluster is made of, and when one differs from what is wanted.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -71,6 +73,13 @@ impl Object {
     /// Writes down what is wanted, so that a field no longer wanted is noticed later.
     #[must_use]
     pub(super) fn sealed(mut self) -> Self {
+        let annotations = &mut self.metadata_mut().annotations;
+        if let Some(others) = annotations {
+            others.remove(WANTED_HASH);
+        }
+        if annotations.as_ref().is_some_and(BTreeMap::is_empty) {
+            *annotations = None;
+        }
         let hash = hash(&self);
         self.metadata_mut()
             .annotations
@@ -142,7 +151,7 @@ fn same_quantity(left: &str, right: &str) -> bool {
     }
 }
 
-fn quantity(text: &str) -> Option<f64> {
+pub(super) fn quantity(text: &str) -> Option<f64> {
     const SUFFIXES: [(&str, f64); 14] = [
         ("Ki", 1024.0),
         ("Mi", 1_048_576.0),

@@ -3,21 +3,22 @@
 use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::Store;
 use kube::{Client, Resource, ResourceExt};
-use nsq_http_api::StatsQuery;
 use serde::de::DeserializeOwned;
 
-use super::build::{INSTANCE, of_cluster};
+use super::build::{INSTANCE, nsqd_selector, of_cluster};
 use super::leaving::backlog;
 use super::machines;
-use super::names::{NSQD_HTTP, claim};
+use super::names::{Component, NSQD_HTTP, claim};
 use super::object::Object;
-use super::observed::{Leaving, Observed};
+use super::observed::{Leaving, Observed, PodState, Volume};
 use super::plan::surplus_pods;
 use super::pods::pod_state;
+use super::relocations::relocation_state;
 use super::validate::ValidatedCluster;
 use crate::runtime::context::Context;
 
@@ -39,18 +40,26 @@ pub async fn observe(
     cluster: &ValidatedCluster,
     source: Source,
 ) -> kube::Result<Observed> {
-    let (objects, pods) = match source {
+    let Found {
+        objects,
+        pods,
+        jobs,
+        claims,
+    } = match source {
         Source::Watched => watched(context, cluster),
         Source::Live => live(context, cluster).await?,
     };
+    let relocations = jobs.iter().filter_map(|job| relocation_state(job, &pods));
     let mut observed = Observed {
         now: Timestamp::now(),
         objects,
         pods: pods.iter().filter_map(pod_state).collect(),
+        relocations: relocations.collect(),
+        volumes: claims.iter().filter_map(volume).collect(),
         ..Observed::default()
     };
+    let key = format!("{}/{}", cluster.namespace, cluster.name);
     if cluster.replication.is_some() {
-        let key = format!("{}/{}", cluster.namespace, cluster.name);
         observed.pulses = context.pulses.of(&key);
         if observed.pods.iter().any(|pod| pod.unplaced) {
             observed.claims =
@@ -59,7 +68,7 @@ pub async fn observe(
         observed.machines = machines::machines(context, &observed, source).await?;
     }
     let surplus = surplus_pods(cluster, &observed);
-    let key = format!("{}/{}", cluster.namespace, cluster.name);
+    observed.draining = draining(context, &observed.pods, &surplus).await;
     context.with_sightings(&key, |sightings| sightings.keep_only(&surplus));
     if surplus.is_empty() {
         return Ok(observed);
@@ -70,7 +79,15 @@ pub async fn observe(
     Ok(observed)
 }
 
-fn watched(context: &Context, cluster: &ValidatedCluster) -> (Vec<Object>, Vec<Pod>) {
+/// What a cluster consists of.
+struct Found {
+    objects: Vec<Object>,
+    pods: Vec<Pod>,
+    jobs: Vec<Job>,
+    claims: Vec<PersistentVolumeClaim>,
+}
+
+fn watched(context: &Context, cluster: &ValidatedCluster) -> Found {
     let stores = &context.stores;
     let mut objects = Vec::new();
     objects
@@ -81,7 +98,12 @@ fn watched(context: &Context, cluster: &ValidatedCluster) -> (Vec<Object>, Vec<P
         of(&stores.budgets, cluster).map(|found| Object::PodDisruptionBudget(Box::new(found))),
     );
     objects.extend(of(&stores.sets, cluster).map(|found| Object::StatefulSet(Box::new(found))));
-    (objects, of(&stores.pods, cluster).collect())
+    Found {
+        objects,
+        pods: of(&stores.pods, cluster).collect(),
+        jobs: of(&stores.jobs, cluster).collect(),
+        claims: of(&stores.claims, cluster).collect(),
+    }
 }
 
 fn of<K>(store: &Store<K>, cluster: &ValidatedCluster) -> impl Iterator<Item = K>
@@ -99,47 +121,43 @@ where
         .map(|found| found.as_ref().clone())
 }
 
-async fn live(
-    context: &Context,
-    cluster: &ValidatedCluster,
-) -> kube::Result<(Vec<Object>, Vec<Pod>)> {
-    let (accounts, configs, services, budgets, sets, pods) = futures::try_join!(
-        list(context, cluster),
-        list(context, cluster),
-        list(context, cluster),
-        list(context, cluster),
-        list(context, cluster),
-        list(context, cluster),
+async fn live(context: &Context, cluster: &ValidatedCluster) -> kube::Result<Found> {
+    // A claim has the labels by which its set selects pods, and no others.
+    let (ours, of_nsqd) = (of_cluster(&cluster.name), nsqd_selector(&cluster.name));
+    let (accounts, configs, services, budgets, sets, pods, jobs, claims) = futures::try_join!(
+        list(context, cluster, &ours),
+        list(context, cluster, &ours),
+        list(context, cluster, &ours),
+        list(context, cluster, &ours),
+        list(context, cluster, &ours),
+        list(context, cluster, &ours),
+        list(context, cluster, &ours),
+        list(context, cluster, &of_nsqd),
     )?;
     let mut objects = Vec::new();
-    objects.extend(
-        accounts
-            .into_iter()
-            .map(|found| Object::ServiceAccount(Box::new(found))),
-    );
-    objects.extend(
-        configs
-            .into_iter()
-            .map(|found| Object::ConfigMap(Box::new(found))),
-    );
-    objects.extend(
-        services
-            .into_iter()
-            .map(|found| Object::Service(Box::new(found))),
-    );
-    objects.extend(
-        budgets
-            .into_iter()
-            .map(|found| Object::PodDisruptionBudget(Box::new(found))),
-    );
-    objects.extend(
-        sets.into_iter()
-            .map(|found| Object::StatefulSet(Box::new(found))),
-    );
-    Ok((objects, pods))
+    let boxed = |found| Object::ServiceAccount(Box::new(found));
+    objects.extend(accounts.into_iter().map(boxed));
+    let boxed = |found| Object::ConfigMap(Box::new(found));
+    objects.extend(configs.into_iter().map(boxed));
+    let boxed = |found| Object::Service(Box::new(found));
+    objects.extend(services.into_iter().map(boxed));
+    let boxed = |found| Object::PodDisruptionBudget(Box::new(found));
+    objects.extend(budgets.into_iter().map(boxed));
+    let boxed = |found| Object::StatefulSet(Box::new(found));
+    objects.extend(sets.into_iter().map(boxed));
+    Ok(Found {
+        objects,
+        pods,
+        jobs,
+        claims,
+    })
 }
 
-async fn list<K>(context: &Context, cluster: &ValidatedCluster) -> kube::Result<Vec<K>>
+async fn list<K>(
+    context: &Context,
+    cluster: &ValidatedCluster,
+    selector: &str,
+) -> kube::Result<Vec<K>>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -147,11 +165,19 @@ where
         + std::fmt::Debug,
 {
     let api: Api<K> = Api::namespaced(context.client.clone(), &cluster.namespace);
-    let selector = of_cluster(&cluster.name);
     Ok(api
-        .list(&ListParams::default().labels(&selector))
+        .list(&ListParams::default().labels(selector))
         .await?
         .items)
+}
+
+fn volume(found: &PersistentVolumeClaim) -> Option<Volume> {
+    let resources = found.spec.as_ref()?.resources.as_ref()?;
+    let size = resources.requests.as_ref()?.get("storage")?;
+    Some(Volume {
+        claim: found.name_any(),
+        size: size.0.clone(),
+    })
 }
 
 /// Of these pods, those whose volume claim is not bound.
@@ -168,28 +194,42 @@ async fn unbound(client: &Client, namespace: &str, pods: &[String]) -> kube::Res
     Ok(unbound)
 }
 
+/// Of the nodes that stay, those that take no messages. One that does not answer has not said so.
+async fn draining(context: &Context, pods: &[PodState], surplus: &[String]) -> Vec<String> {
+    let stays = |pod: &&PodState| {
+        pod.component == Component::Nsqd && pod.ready && !surplus.contains(&pod.name)
+    };
+    let asked = pods.iter().filter(stays).map(|pod| async move {
+        let info = context
+            .nsq
+            .nsqd(pod.address.as_deref()?)
+            .info()
+            .await
+            .ok()?;
+        info.draining.then(|| pod.name.clone())
+    });
+    join_all(asked).await.into_iter().flatten().collect()
+}
+
 async fn ask(context: &Context, key: &str, name: &str, pods: &[Pod]) -> Leaving {
     let pod = pods.iter().find(|pod| pod.name_any() == *name);
     let uid = pod.and_then(ResourceExt::uid).unwrap_or_default();
     let said = match pod.and_then(address) {
         None => Err("its pod is not running".to_owned()),
         Some(address) => {
-            let query = StatsQuery {
-                include_clients: false,
-                ..StatsQuery::default()
-            };
-            let stats = context.nsq.nsqd(&address).stats(query).await;
-            stats
-                .map(|stats| backlog(&stats))
-                .map_err(|err| err.to_string())
+            let status = context.nsq.nsqd(&address).drain_status().await;
+            status.map_err(|err| err.to_string())
         }
     };
+    let draining = said.as_ref().is_ok_and(|status| status.draining);
+    let said = said.map(|status| backlog(&status));
     let state = context.with_sightings(key, |sightings| {
         sightings.record(name, &uid, said, Timestamp::now())
     });
     Leaving {
         pod: name.to_owned(),
         state,
+        draining,
     }
 }
 

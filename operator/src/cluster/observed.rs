@@ -19,12 +19,18 @@ pub struct Observed {
     pub unbound: Vec<String>,
     /// Nodes that the manifest no longer wants, and what they said of themselves just now.
     pub leaving: Vec<Leaving>,
+    /// Pods' names of nodes that stay and take no messages: they were to be removed once.
+    pub draining: Vec<String>,
+    /// What moves messages off leaving nodes.
+    pub relocations: Vec<Relocation>,
     /// What the nsqds of a replicated cluster say to probes.
     pub pulses: Vec<Pulse>,
     /// The machines that pods run on, or ran on.
     pub machines: Vec<Machine>,
     /// Volumes of pods that find no machine.
     pub claims: Vec<Claim>,
+    /// All volumes, those of removed nodes too.
+    pub volumes: Vec<Volume>,
 }
 
 /// A Node of Kubernetes.
@@ -71,6 +77,15 @@ pub struct Claim {
     pub machine: Option<String>,
     /// There is no volume behind the claim any more.
     pub lost: bool,
+}
+
+/// The volume of a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Volume {
+    pub claim: String,
+    /// What was asked for last.
+    pub size: String,
 }
 
 /// What the container of a daemon does, by what the API server knows.
@@ -121,6 +136,9 @@ pub struct PodState {
     pub unplaced: bool,
     #[serde(default)]
     pub process: Process,
+    /// It has a certificate.
+    #[serde(default)]
+    pub tls: bool,
     /// Why it cannot run, if somebody says so: the scheduler, the image pull, the last crash.
     #[serde(default)]
     pub problem: Option<String>,
@@ -132,6 +150,9 @@ pub struct PodState {
 pub struct Leaving {
     pub pod: String,
     pub state: LeavingState,
+    /// It takes no more messages.
+    #[serde(default)]
+    pub draining: bool,
 }
 
 /// What a leaving node holds.
@@ -161,6 +182,39 @@ pub struct Backlog {
     pub waiting: i64,
     pub in_flight: i64,
     pub deferred: i64,
+    /// Connections that consume from there.
+    #[serde(default)]
+    pub consumers: u64,
+}
+
+/// A Job that moves what a node has to others.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Relocation {
+    /// The node that it empties.
+    pub pod: String,
+    /// Of the Job.
+    pub uid: String,
+    /// What was wanted of it when it was made.
+    pub wanted_hash: String,
+    pub terminating: bool,
+    pub state: RelocationState,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// What keeps it from running, or why it failed.
+    pub problem: Option<String>,
+}
+
+/// How far a relocation is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RelocationState {
+    #[default]
+    Running,
+    /// It has moved everything there was when it looked last.
+    Complete,
+    /// Something is left, by [`Relocation::problem`].
+    Failed,
 }
 
 fn yes() -> bool {

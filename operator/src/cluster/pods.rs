@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, Pod, PodCondition};
 use kube::ResourceExt;
 
-use super::build::{COMPONENT, PUBLISH, RESTARTED_AT, TEMPLATE_HASH};
+use super::build::{COMPONENT, PUBLISH, RESTARTED_AT, TEMPLATE_HASH, TLS};
 use super::names::Component;
 use super::observe::http_address;
 use super::observed::{PodState, Process};
@@ -42,12 +42,17 @@ pub fn pod_state(pod: &Pod) -> Option<PodState> {
         machine: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
         unplaced: unplaced(pod).is_some(),
         process: process(pod, component),
+        tls: pod
+            .spec
+            .iter()
+            .flat_map(|spec| spec.volumes.iter().flatten())
+            .any(|volume| volume.name == TLS),
         problem: problem(pod),
     })
 }
 
 /// The first thing that keeps the pod from running, in the words of whoever noticed.
-fn problem(pod: &Pod) -> Option<String> {
+pub(super) fn problem(pod: &Pod) -> Option<String> {
     let status = pod.status.as_ref()?;
     if let Some(condition) = unplaced(pod) {
         let message = condition.message.as_deref().unwrap_or_default();

@@ -8,9 +8,10 @@ use kube::ResourceExt;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use super::names::PAIR_SIZE;
 use crate::api::{
     Durability, MirrorAck, NodeLossPolicy, NsqCluster, NsqdSpec, OnPeerLoss, Resources, Scalar,
-    StorageSpec, VolumeRetention, is_paused,
+    ScaleDown, StorageSpec, TlsSpec, VolumeRetention, is_paused,
 };
 
 /// Bound of `nsqd.replicas`, as in the schema: node ids have to stay below NSQ's 1024.
@@ -74,11 +75,17 @@ pub struct ValidatedCluster {
     pub generation: Option<i64>,
     /// Only look and report.
     pub paused: bool,
+    /// No node is to run.
+    pub hibernate: bool,
+    pub tls: Option<TlsSpec>,
+    /// Secret by which the nodes authenticate with each other.
+    pub auth_secret: Option<String>,
     pub nsqd: Daemon,
     pub durability: Durability,
     /// `None`: the nodes of a pair are independent of each other.
     pub replication: Option<Replication>,
     pub node_loss: NodeLossPolicy,
+    pub scale_down: ScaleDown,
     pub storage: Storage,
     pub nsqlookupd: Daemon,
 }
@@ -111,6 +118,7 @@ pub struct Storage {
     pub size: Quantity,
     pub class: Option<String>,
     pub when_deleted: VolumeRetention,
+    pub when_scaled: VolumeRetention,
 }
 
 /// Checks what the schema cannot say and settles every default.
@@ -126,8 +134,14 @@ pub fn validate(cluster: &NsqCluster) -> Result<ValidatedCluster, Invalid> {
         uid: cluster.uid().unwrap_or_default(),
         generation: cluster.metadata.generation,
         paused: is_paused(cluster),
+        hibernate: spec.hibernate,
+        tls: spec.tls.clone(),
+        auth_secret: spec.auth.as_ref().map(|auth| auth.secret_name.clone()),
         nsqd: Daemon {
-            replicas: count("spec.nsqd.replicas", nsqd.replicas, MAX_NSQD)?,
+            replicas: in_pairs(
+                count("spec.nsqd.replicas", nsqd.replicas, MAX_NSQD)?,
+                is_replicated(nsqd),
+            ),
             image: nsqd.image.clone().unwrap_or_else(|| spec.image.clone()),
             resources: nsqd.resources.as_ref().map(requirements),
             options: texts(&nsqd.options),
@@ -136,6 +150,7 @@ pub fn validate(cluster: &NsqCluster) -> Result<ValidatedCluster, Invalid> {
         durability: nsqd.durability,
         replication: replication(nsqd)?,
         node_loss: nsqd.node_loss_policy,
+        scale_down: nsqd.scale_down,
         storage: storage(&nsqd.storage),
         nsqlookupd: Daemon {
             replicas: count(
@@ -164,16 +179,26 @@ fn count(field: &'static str, value: i32, max: i32) -> Result<u32, Invalid> {
     }
 }
 
+/// Whether the nodes mirror each other.
+#[must_use]
+pub fn is_replicated(nsqd: &NsqdSpec) -> bool {
+    nsqd.replication.as_ref().is_some_and(|spec| spec.enabled)
+}
+
+/// Nodes to run. Autoscalers count one by one, and nodes mirror each other two by two: an odd number means one more.
+#[must_use]
+pub fn in_pairs(nodes: u32, replicated: bool) -> u32 {
+    match replicated {
+        true => nodes.next_multiple_of(PAIR_SIZE),
+        false => nodes,
+    }
+}
+
 fn replication(nsqd: &NsqdSpec) -> Result<Option<Replication>, Invalid> {
     let Some(spec) = nsqd.replication.as_ref().filter(|spec| spec.enabled) else {
         return Ok(None);
     };
     let field = "spec.nsqd.replication";
-    if nsqd.replicas % 2 != 0 {
-        let reason =
-            "needs an even number of nsqd.replicas: the nodes mirror each other two by two";
-        return Err(Invalid::Replication { field, reason });
-    }
     if nsqd.durability == Durability::Memory {
         let reason = "needs durability write or fsync: what is in memory only cannot be mirrored";
         return Err(Invalid::Replication { field, reason });
@@ -198,6 +223,7 @@ fn storage(spec: &StorageSpec) -> Storage {
         size: Quantity(spec.size.clone()),
         class: spec.storage_class_name.clone(),
         when_deleted: spec.when_deleted,
+        when_scaled: spec.when_scaled,
     }
 }
 
@@ -315,15 +341,14 @@ mod tests {
 
     #[test]
     fn replication_needs_pairs_and_something_to_mirror() {
-        for (bad, word) in [
-            (json!({"replicas": 3, "replication": {}}), "even"),
-            (json!({"durability": "memory", "replication": {}}), "memory"),
-        ] {
-            let error = validate(&cluster(bad)).unwrap_err();
-            assert!(error.to_string().contains(word), "{error}");
-        }
+        let bad = json!({"durability": "memory", "replication": {}});
+        let error = validate(&cluster(bad)).unwrap_err();
+        assert!(error.to_string().contains("memory"), "{error}");
+        let odd = json!({"replicas": 3, "replication": {}});
+        assert_eq!(validate(&cluster(odd)).unwrap().nsqd.replicas, 4);
         let off = json!({"replicas": 3, "replication": {"enabled": false}});
-        assert_eq!(validate(&cluster(off)).unwrap().replication, None);
+        let off = validate(&cluster(off)).unwrap();
+        assert_eq!((off.replication, off.nsqd.replicas), (None, 3));
         let on = validate(&cluster(json!({"replication": {}}))).unwrap();
         assert_eq!(on.replication.unwrap().mirror_ack, MirrorAck::Peer);
     }

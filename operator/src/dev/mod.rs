@@ -48,11 +48,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let text = read(&options.manifest)?;
     let manifest =
         manifest::parse(&text, None).map_err(|problems| told(&options.manifest, &problems))?;
-    let binaries = match options.binaries {
-        Some(directory) => directory,
-        None => beside_this_program()?,
-    };
-    check_binaries(&binaries)?;
+    let binaries = binaries(options.binaries)?;
     std::fs::create_dir_all(&options.data)
         .with_context(|| format!("cannot make {}", options.data.display()))?;
     let data = options.data.canonicalize()?;
@@ -166,6 +162,16 @@ fn told(path: &Path, problems: &[Problem]) -> anyhow::Error {
         .map(|problem| format!("{}: {problem}", path.display()))
         .collect();
     anyhow::anyhow!(lines.join("\n"))
+}
+
+/// Directory of nsqd, nsqlookupd and `nsq_to_nsq`, which are there.
+pub(crate) fn binaries(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let directory = match given {
+        Some(directory) => directory,
+        None => beside_this_program()?,
+    };
+    check_binaries(&directory)?;
+    Ok(directory)
 }
 
 fn beside_this_program() -> anyhow::Result<PathBuf> {

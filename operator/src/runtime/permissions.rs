@@ -32,7 +32,7 @@ pub const WATCHED: &[Permission] = &[
     allow(
         "apps",
         "statefulsets",
-        &["create", "list", "patch", "watch"],
+        &["create", "delete", "list", "patch", "watch"],
     ),
     allow(
         "",
@@ -46,8 +46,13 @@ pub const WATCHED: &[Permission] = &[
         "poddisruptionbudgets",
         &["create", "delete", "list", "patch", "watch"],
     ),
+    allow("batch", "jobs", &["create", "delete", "list", "watch"]),
     allow("", "pods", &["delete", "list", "patch", "watch"]),
-    allow("", "persistentvolumeclaims", &["delete", "get"]),
+    allow(
+        "",
+        "persistentvolumeclaims",
+        &["delete", "get", "list", "patch", "watch"],
+    ),
     allow("events.k8s.io", "events", &["create", "patch"]),
 ];
 

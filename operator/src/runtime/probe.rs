@@ -22,6 +22,7 @@ use crate::cluster::names::{Component, NSQD_HTTP, Node};
 use crate::cluster::observe::http_address;
 use crate::cluster::plan::{RESTART_PATIENCE, SILENT_PATIENCE};
 use crate::cluster::pulse::Pulse;
+use crate::cluster::validate::{in_pairs, is_replicated};
 
 /// Time between two probes of a node that answers.
 const EVERY: Duration = Duration::from_secs(1);
@@ -173,7 +174,7 @@ fn targets(context: &Context) -> Vec<Target> {
         .clusters
         .state()
         .into_iter()
-        .filter(|cluster| matches!(&cluster.0, Ok(cluster) if is_replicated(cluster)))
+        .filter(|cluster| matches!(&cluster.0, Ok(cluster) if is_replicated(&cluster.spec.nsqd)))
         .collect();
     if replicated.is_empty() {
         return Vec::new();
@@ -183,11 +184,20 @@ fn targets(context: &Context) -> Vec<Target> {
     for cluster in replicated {
         let (name, namespace) = (cluster.name_any(), cluster.namespace().unwrap_or_default());
         let wanted = match &cluster.0 {
-            Ok(cluster) => u32::try_from(cluster.spec.nsqd.replicas).unwrap_or(0),
+            Ok(cluster) => in_pairs(u32::try_from(cluster.spec.nsqd.replicas).unwrap_or(0), true),
             Err(_) => 0,
         };
         let key = format!("{namespace}/{name}");
-        for node in (0..wanted).map(Node::nsqd) {
+        // Those that are to be removed are nodes of a pair until they are.
+        let prefix = format!("{name}-{}-", Component::Nsqd);
+        let from = (namespace.clone(), prefix.clone());
+        let own = present
+            .range(from..)
+            .take_while(|((of, pod), _)| *of == namespace && pod.starts_with(&prefix));
+        let leaving = own
+            .filter_map(|((_, pod), _)| Node::from_pod_name(&name, pod))
+            .filter(|node| node.component == Component::Nsqd && node.ordinal >= wanted);
+        for node in (0..wanted).map(Node::nsqd).chain(leaving) {
             let pod = node.pod_name(&name);
             targets.push(Target {
                 cluster: ObjectRef::from_obj(cluster.as_ref()),
@@ -198,11 +208,6 @@ fn targets(context: &Context) -> Vec<Target> {
         }
     }
     targets
-}
-
-fn is_replicated(cluster: &NsqCluster) -> bool {
-    let replication = cluster.spec.nsqd.replication.as_ref();
-    replication.is_some_and(|replication| replication.enabled)
 }
 
 type Present = (String, Option<String>);

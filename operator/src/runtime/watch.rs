@@ -8,7 +8,10 @@ use futures::stream::{BoxStream, StreamExt};
 use futures::{Stream, future, stream};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service, ServiceAccount};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Node, PersistentVolumeClaim, Pod, Service, ServiceAccount,
+};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
@@ -22,7 +25,7 @@ use tokio::sync::mpsc;
 
 use super::context::Context;
 use crate::api::{NsqCluster, NsqTopic};
-use crate::cluster::build::{INSTANCE, MANAGED_BY, OPERATOR};
+use crate::cluster::build::{INSTANCE, MANAGED_BY, OPERATOR, PAIR};
 use crate::cluster::machines;
 use crate::{cluster, topic};
 
@@ -42,6 +45,8 @@ pub struct Stores {
     pub machines: Store<Node>,
     pub budgets: Store<PodDisruptionBudget>,
     pub pods: Store<Pod>,
+    pub jobs: Store<Job>,
+    pub claims: Store<PersistentVolumeClaim>,
     pub clusters: Store<Guarded<NsqCluster>>,
     pub topics: Store<Guarded<NsqTopic>>,
 }
@@ -58,6 +63,8 @@ pub struct Streams {
     machines: Watched<Node>,
     budgets: Watched<PodDisruptionBudget>,
     pods: Watched<Pod>,
+    jobs: Watched<Job>,
+    claims: Watched<PersistentVolumeClaim>,
     clusters: Watched<Guarded<NsqCluster>>,
     topics: Watched<Guarded<NsqTopic>>,
 }
@@ -72,7 +79,10 @@ pub fn start(client: &Client, namespace: Option<&str>) -> Streams {
     let (configs, configs_seen) = watched(api(client, namespace), ours.clone());
     let (machines, machines_seen) = watched(Api::all(client.clone()), watcher::Config::default());
     let (budgets, budgets_seen) = watched(api(client, namespace), ours.clone());
-    let (pods, pods_seen) = watched(api(client, namespace), ours);
+    let (pods, pods_seen) = watched(api(client, namespace), ours.clone());
+    let (jobs, jobs_seen) = watched(api(client, namespace), ours);
+    let of_pairs = watcher::Config::default().labels(PAIR);
+    let (claims, claims_seen) = watched(api(client, namespace), of_pairs);
     let (clusters, clusters_seen) = watched(api(client, namespace), all.clone());
     let (topics, topics_seen) = watched(api(client, namespace), all);
     Streams {
@@ -84,6 +94,8 @@ pub fn start(client: &Client, namespace: Option<&str>) -> Streams {
             machines,
             budgets,
             pods,
+            jobs,
+            claims,
             clusters,
             topics,
         },
@@ -94,6 +106,8 @@ pub fn start(client: &Client, namespace: Option<&str>) -> Streams {
         machines: machines_seen,
         budgets: budgets_seen,
         pods: pods_seen,
+        jobs: jobs_seen,
+        claims: claims_seen,
         clusters: clusters_seen,
         topics: topics_seen,
     }
@@ -117,7 +131,9 @@ pub async fn run(
             .owns_stream(streams.accounts)
             .owns_stream(streams.configs)
             .owns_stream(streams.budgets)
-            .watches_stream(streams.pods, cluster_of_pod)
+            .owns_stream(streams.jobs)
+            .watches_stream(streams.pods, cluster_of)
+            .watches_stream(streams.claims, cluster_of)
             .watches_stream(turns(streams.machines), move |machine| {
                 clusters_on(&pods, &machine)
             })
@@ -215,7 +231,7 @@ fn clusters_on(pods: &Store<Pod>, machine: &Node) -> Vec<ObjectRef<Guarded<NsqCl
     let pods = pods.state();
     let clusters = pods.iter().filter(runs_there);
     clusters
-        .filter_map(|pod| cluster_of_pod(pod.as_ref().clone()))
+        .filter_map(|pod| cluster_of(pod.as_ref().clone()))
         .collect()
 }
 
@@ -226,9 +242,9 @@ fn hash_of(value: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-fn cluster_of_pod(pod: Pod) -> Option<ObjectRef<Guarded<NsqCluster>>> {
-    let name = pod.labels().get(INSTANCE)?;
-    Some(ObjectRef::new(name).within(&pod.namespace()?))
+fn cluster_of<K: ResourceExt>(part: K) -> Option<ObjectRef<Guarded<NsqCluster>>> {
+    let name = part.labels().get(INSTANCE)?;
+    Some(ObjectRef::new(name).within(&part.namespace()?))
 }
 
 fn topics_of(

@@ -88,6 +88,7 @@ fn observe(cluster: &NsqCluster, nodes: &[Node; 2]) -> Observed {
             unplaced: node.unplaced,
             process: [Process::Running, Process::Starting, Process::Ended]
                 [usize::from(node.process)],
+            tls: false,
             problem: None,
             name: name(at),
         });
@@ -185,6 +186,7 @@ fn judge(nodes: &[Node; 2], policy: &str, action: &Action) -> Result<(), TestCas
             prop_assert!(!lets_go || retained, "the volume goes with its claim");
         }
         Action::Restart { .. } | Action::Publish { .. } | Action::Hide { .. } => {}
+        other => prop_assert!(false, "nothing else is to be done: {other:?}"),
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod converged;
 mod golden;
 mod histories;
 mod losses;

@@ -8,7 +8,9 @@ use nsq_operator::api::NsqCluster;
 use nsq_operator::cluster::build::{self, RESTARTED_AT, TEMPLATE_HASH};
 use nsq_operator::cluster::names::{Node, pairs};
 use nsq_operator::cluster::object::Object;
-use nsq_operator::cluster::observed::{Claim, Leaving, Machine, Observed, PodState, Process};
+use nsq_operator::cluster::observed::{
+    Claim, Leaving, Machine, Observed, PodState, Process, Relocation, Volume,
+};
 use nsq_operator::cluster::pulse::Pulse;
 use nsq_operator::cluster::validate::validate;
 use serde::Deserialize;
@@ -32,11 +34,17 @@ pub struct Scenario {
     #[serde(default)]
     leaving: Vec<Leaving>,
     #[serde(default)]
+    draining: Vec<String>,
+    #[serde(default)]
+    relocations: Vec<Relocation>,
+    #[serde(default)]
     pulses: Vec<Pulse>,
     #[serde(default)]
     machines: Vec<Machine>,
     #[serde(default)]
     claims: Vec<Claim>,
+    #[serde(default)]
+    volumes: Vec<Volume>,
 }
 
 #[derive(Deserialize)]
@@ -57,6 +65,8 @@ struct Pod {
     unplaced: bool,
     #[serde(default)]
     process: Process,
+    #[serde(default)]
+    tls: bool,
     problem: Option<String>,
 }
 
@@ -80,7 +90,7 @@ pub fn read_cluster(path: &Path) -> NsqCluster {
 pub fn live_objects(cluster: &NsqCluster) -> Vec<Object> {
     let valid = validate(cluster).unwrap();
     let nodes = valid.nsqd.replicas;
-    let mut objects = build::objects(&valid, nodes, pairs(nodes));
+    let mut objects = build::objects(&valid, nodes, pairs(nodes), valid.hibernate);
     for object in &mut objects {
         settle(object);
     }
@@ -189,9 +199,12 @@ impl Scenario {
             pods: pods.collect(),
             unbound: self.unbound,
             leaving: self.leaving,
+            draining: self.draining,
+            relocations: self.relocations,
             pulses: self.pulses,
             machines: self.machines,
             claims: self.claims,
+            volumes: self.volumes,
         }
     }
 }
@@ -212,6 +225,7 @@ impl Pod {
             machine: self.machine,
             unplaced: self.unplaced,
             process: self.process,
+            tls: self.tls,
             problem: self.problem,
             name: self.name,
         }

@@ -47,6 +47,9 @@ func volumes(args []string) error {
 		if err := provideMissing(ctx, client, *base); err != nil {
 			fmt.Fprintln(os.Stderr, "volumes: cannot provide:", err)
 		}
+		if err := growBound(ctx, client); err != nil {
+			fmt.Fprintln(os.Stderr, "volumes: cannot grow:", err)
+		}
 		if err := removeReleased(ctx, client); err != nil {
 			fmt.Fprintln(os.Stderr, "volumes: cannot remove:", err)
 		}
@@ -102,6 +105,33 @@ func provide(ctx context.Context, client kubernetes.Interface, base string, clai
 		return nil
 	}
 	return err
+}
+
+// A directory has no size, so growing one is a matter of saying so.
+func growBound(ctx context.Context, client kubernetes.Interface) error {
+	claims, err := client.CoreV1().PersistentVolumeClaims("").List(ctx, meta.ListOptions{ResourceVersion: "0"})
+	if err != nil {
+		return err
+	}
+	for _, claim := range claims.Items {
+		wanted, has := claim.Spec.Resources.Requests[core.ResourceStorage], claim.Status.Capacity[core.ResourceStorage]
+		if claim.Annotations[asksFor] != provisioner || claim.Status.Phase != core.ClaimBound || has.Cmp(wanted) >= 0 {
+			continue
+		}
+		volume, err := client.CoreV1().PersistentVolumes().Get(ctx, claim.Spec.VolumeName, meta.GetOptions{})
+		if err != nil {
+			return err
+		}
+		volume.Spec.Capacity[core.ResourceStorage] = wanted
+		if _, err := client.CoreV1().PersistentVolumes().Update(ctx, volume, meta.UpdateOptions{}); err != nil {
+			return err
+		}
+		claim.Status.Capacity[core.ResourceStorage] = wanted
+		if _, err := client.CoreV1().PersistentVolumeClaims(claim.Namespace).UpdateStatus(ctx, &claim, meta.UpdateOptions{}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func removeReleased(ctx context.Context, client kubernetes.Interface) error {

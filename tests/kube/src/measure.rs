@@ -77,9 +77,19 @@ pub struct Load {
 }
 
 impl Load {
+    /// For twenty seconds.
     pub fn start(kubectl: &Kubectl, topic: &str) -> Result<Self> {
-        let consumer = consume(kubectl, "demo-lookup:4161", topic, "c", 0, PUBLISHED)?;
-        let all = (0, PUBLISHED);
+        Self::of(kubectl, topic, PUBLISHED)
+    }
+
+    /// For this long.
+    pub fn lasting(kubectl: &Kubectl, topic: &str, seconds: u64) -> Result<Self> {
+        Self::of(kubectl, topic, seconds * WORKERS * 1000 / PAUSE_MS)
+    }
+
+    fn of(kubectl: &Kubectl, topic: &str, count: u64) -> Result<Self> {
+        let consumer = consume(kubectl, "demo-lookup:4161", topic, "c", 0, count)?;
+        let all = (0, count);
         let publisher = publish_with(kubectl, "demo-publish:4150", topic, all, PAUSE_MS, WORKERS)?;
         publisher.runs(kubectl)?;
         consumer.runs(kubectl)?;
@@ -203,12 +213,12 @@ fn receive(from: SocketAddr, topic: String) -> Result<JoinHandle<Result<(u64, u6
 }
 
 /// A request to a pod's HTTP API through the API server.
-fn proxied(kubectl: &Kubectl, pod: &str, request: &str) -> String {
+pub fn proxied(kubectl: &Kubectl, pod: &str, request: &str) -> String {
     let namespace = kubectl.namespace();
     format!("/api/v1/namespaces/{namespace}/pods/{pod}:4151/proxy/{request}")
 }
 
-fn address(kubectl: &Kubectl, pod: &str) -> Result<SocketAddr> {
+pub fn address(kubectl: &Kubectl, pod: &str) -> Result<SocketAddr> {
     let ip = kubectl.run(&["get", "pod", pod, "-o", "jsonpath={.status.podIP}"])?;
     Ok(format!("{ip}:4150").parse()?)
 }

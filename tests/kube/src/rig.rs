@@ -40,6 +40,21 @@ pub fn net(machine: &str, words: &[&str]) -> Result<()> {
     script("node-net.sh", &[&[machine], words].concat())
 }
 
+/// Whether the API server answers anybody.
+pub fn api(answers: bool) -> Result<()> {
+    script("api.sh", &[if answers { "go" } else { "stop" }])
+}
+
+/// Makes the volume of a pod that does not run a small disk.
+pub fn disk(machine: &str, volume: &str, size: &str) -> Result<()> {
+    script("disk.sh", &[machine, volume, size])
+}
+
+/// An image under another name as well.
+pub fn retag(image: &str, name: &str) -> Result<()> {
+    script("retag.sh", &[image, name])
+}
+
 fn script(name: &str, arguments: &[&str]) -> Result<()> {
     let path = scripts().context("no scripts")?.join(name);
     let status = Command::new(&path).args(arguments).status();

@@ -11,7 +11,7 @@ use crate::kubectl::Kubectl;
 const IMAGE: &str = "NSQ_TRAFFIC_IMAGE";
 const DEFAULT_IMAGE: &str = "nsq-traffic:dev";
 /// Seconds that a consumer waits for all of its messages.
-const PATIENCE: &str = "120";
+const PATIENCE: &str = "240";
 
 static PODS: AtomicU32 = AtomicU32::new(0);
 
@@ -130,7 +130,7 @@ impl Traffic {
 
     fn ended(&self, kubectl: &Kubectl) -> Result<String> {
         let what = format!("{} has ended", self.pod);
-        let phase = kubectl.until(&what, 240, |kubectl| {
+        let phase = kubectl.until(&what, 360, |kubectl| {
             let phase =
                 kubectl.run(&["get", "pod", &self.pod, "-o", "jsonpath={.status.phase}"])?;
             match phase.as_str() {

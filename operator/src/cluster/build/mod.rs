@@ -1,8 +1,10 @@
 //! The objects of a cluster: pure functions of the validated manifest.
 
+mod access;
 mod budget;
 mod labels;
 mod pod;
+mod relocation;
 mod replication;
 mod service;
 mod stateful_set;
@@ -16,16 +18,20 @@ use super::object::Object;
 use super::validate::ValidatedCluster;
 use crate::api::NsqCluster;
 
+pub use access::TLS;
 pub use labels::{
     COMPONENT, INSTANCE, MANAGED_BY, OPERATOR, PAIR, PUBLISH, nsqd_selector, of_cluster,
 };
 pub use pod::{RESTARTED_AT, TEMPLATE_HASH};
+pub use relocation::relocation;
+pub use stateful_set::{claim_size, nodes_asleep, with_claim_size};
 
 /// Everything a cluster with `nodes` nsqds consists of, in the order of applying. `sets` is the number of
 /// StatefulSets of nsqd: those of pairs that are gone stay, with no pods. Deleting one would hand its volumes to the
-/// policy that is meant for the deletion of the whole cluster.
+/// policy that is meant for the deletion of the whole cluster. `asleep`: no pod is to run, and each set remembers how
+/// many it had.
 #[must_use]
-pub fn objects(cluster: &ValidatedCluster, nodes: u32, sets: u32) -> Vec<Object> {
+pub fn objects(cluster: &ValidatedCluster, nodes: u32, sets: u32, asleep: bool) -> Vec<Object> {
     let mut objects = vec![Object::ServiceAccount(Box::new(service_account(cluster)))];
     objects.extend(
         service::all(cluster)
@@ -44,11 +50,19 @@ pub fn objects(cluster: &ValidatedCluster, nodes: u32, sets: u32) -> Vec<Object>
         }));
     }
     let lookups = stateful_set::nsqlookupd(cluster);
-    objects.push(Object::StatefulSet(Box::new(lookups)));
-    for pair in 0..sets.max(names::pairs(nodes)) {
-        let set = stateful_set::nsqd(cluster, pair, names::nodes_of_pair(pair, nodes));
-        objects.push(Object::StatefulSet(Box::new(set)));
-    }
+    let pairs = 0..sets.max(names::pairs(nodes));
+    let nsqds = pairs.map(|pair| {
+        let replicas = names::nodes_of_pair(pair, nodes);
+        stateful_set::nsqd(cluster, pair, replicas)
+    });
+    objects.extend([lookups].into_iter().chain(nsqds).map(|set| {
+        let set = if asleep {
+            stateful_set::asleep(set)
+        } else {
+            set
+        };
+        Object::StatefulSet(Box::new(set))
+    }));
     objects.into_iter().map(Object::sealed).collect()
 }
 

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::labels::{self, Labels};
-use super::replication;
+use super::{access, replication};
 use crate::cluster::flags::{self, Value};
 use crate::cluster::names::{self, Component};
 use crate::cluster::object::hash;
@@ -44,11 +44,12 @@ const STARTUP_FAILURES: i32 = 300;
 
 pub(super) fn nsqd(cluster: &ValidatedCluster, pair: u32) -> PodTemplateSpec {
     let mut container = container(cluster, Component::Nsqd, Some(pair));
-    container.volume_mounts = Some(vec![VolumeMount {
+    let mounts = container.volume_mounts.get_or_insert_default();
+    mounts.push(VolumeMount {
         name: DATA_VOLUME.to_owned(),
         mount_path: DATA_PATH.to_owned(),
         ..VolumeMount::default()
-    }]);
+    });
     container.lifecycle = Some(Lifecycle {
         pre_stop: Some(LifecycleHandler {
             sleep: Some(SleepAction {
@@ -81,7 +82,8 @@ pub(super) fn nsqd(cluster: &ValidatedCluster, pair: u32) -> PodTemplateSpec {
         }
         let mirror = replication::mirror(cluster, replicated);
         spec.containers.push(mirror);
-        spec.volumes = Some(vec![replication::volume(cluster, pair)]);
+        let volumes = spec.volumes.get_or_insert_default();
+        volumes.push(replication::volume(cluster, pair));
     }
     finish(labels, spec, &cluster.nsqd)
 }
@@ -138,19 +140,7 @@ fn pod_spec(
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         termination_grace_period_seconds: Some(grace),
-        security_context: Some(PodSecurityContext {
-            run_as_non_root: Some(true),
-            run_as_user: Some(USER),
-            run_as_group: Some(USER),
-            fs_group: Some(USER),
-            // Without this, every start walks over the whole volume.
-            fs_group_change_policy: Some("OnRootMismatch".to_owned()),
-            seccomp_profile: Some(SeccompProfile {
-                type_: "RuntimeDefault".to_owned(),
-                ..SeccompProfile::default()
-            }),
-            ..PodSecurityContext::default()
-        }),
+        security_context: Some(harmless()),
         affinity: Some(Affinity {
             pod_anti_affinity: Some(apart),
             ..Affinity::default()
@@ -163,8 +153,14 @@ fn pod_spec(
             ..TopologySpreadConstraint::default()
         }]),
         containers: vec![container],
+        volumes: some(access::volumes(cluster)),
         ..PodSpec::default()
     }
+}
+
+/// An empty list is left out, as the API server does.
+fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
 }
 
 fn container(cluster: &ValidatedCluster, component: Component, pair: Option<u32>) -> Container {
@@ -177,11 +173,9 @@ fn container(cluster: &ValidatedCluster, component: Component, pair: Option<u32>
         image: Some(daemon.image.clone()),
         command: Some(vec![format!("/usr/local/bin/{component}")]),
         args: Some(arguments(cluster, component, pair)),
-        env: Some(vec![from_field("POD_NAME", "metadata.name"), index()]),
-        ports: Some(vec![
-            port("tcp", component.tcp_port()),
-            port("http", component.http_port()),
-        ]),
+        env: Some(vec![name(), index()]),
+        ports: Some(ports(cluster, component)),
+        volume_mounts: some(access::mounts(cluster)),
         resources: daemon.resources.clone(),
         startup_probe: Some(listening(2, STARTUP_FAILURES)),
         // Not /ping: that says no when the disk is full, and restarting does not make room.
@@ -202,10 +196,42 @@ fn container(cluster: &ValidatedCluster, component: Component, pair: Option<u32>
     }
 }
 
+fn ports(cluster: &ValidatedCluster, component: Component) -> Vec<ContainerPort> {
+    let mut ports = vec![
+        port("tcp", component.tcp_port()),
+        port("http", component.http_port()),
+    ];
+    let https = cluster.tls.iter();
+    ports.extend(https.map(|_| port("https", component.https_port())));
+    ports
+}
+
+/// The pod's name.
+pub(super) fn name() -> EnvVar {
+    from_field("POD_NAME", "metadata.name")
+}
+
 /// The pod's number within its set.
 pub(super) fn index() -> EnvVar {
     let label = "metadata.labels['apps.kubernetes.io/pod-index']";
     from_field(POD_INDEX, label)
+}
+
+/// As whom the containers of a pod run: nobody.
+pub(super) fn harmless() -> PodSecurityContext {
+    PodSecurityContext {
+        run_as_non_root: Some(true),
+        run_as_user: Some(USER),
+        run_as_group: Some(USER),
+        fs_group: Some(USER),
+        // Without this, every start walks over the whole volume.
+        fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+        seccomp_profile: Some(SeccompProfile {
+            type_: "RuntimeDefault".to_owned(),
+            ..SeccompProfile::default()
+        }),
+        ..PodSecurityContext::default()
+    }
 }
 
 /// What a container may do: nothing but its work.
@@ -239,6 +265,8 @@ pub(super) fn rendered(
         Value::Text(text) => text,
         Value::ListenTcp => format!("0.0.0.0:{}", component.tcp_port()),
         Value::ListenHttp => format!("0.0.0.0:{}", component.http_port()),
+        Value::ListenHttps => format!("0.0.0.0:{}", component.https_port()),
+        Value::TlsFile(name) => access::tls_file(name),
         Value::OwnHost => {
             let service = names::headless_service(&cluster.name, component);
             format!("$(POD_NAME).{service}.{}.svc", cluster.namespace)

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{
     ConfigMap, ConfigMapVolumeSource, Container, KeyToPath, Volume, VolumeMount,
 };
 
-use super::{metadata, pod};
+use super::{access, metadata, pod};
 use crate::cluster::flags::{self, Flag};
 use crate::cluster::names::{self, Component, NSQD_TCP, Node, PAIR_SIZE};
 use crate::cluster::validate::{Replication, ValidatedCluster};
@@ -94,18 +94,30 @@ pub(super) fn volume(cluster: &ValidatedCluster, pair: u32) -> Volume {
 /// Reads the peer's journal and writes it to the nsqd beside it. It decides nothing and keeps nothing, so it needs
 /// no probe: how the link stands is asked of the nsqds.
 pub(super) fn mirror(cluster: &ValidatedCluster, replication: &Replication) -> Container {
+    // A certificate is for the node's name, not for the loopback address.
+    let holder = match cluster.tls {
+        Some(_) => pod::rendered(cluster, Component::Nsqd, None, flags::Value::OwnHost),
+        None => "127.0.0.1".to_owned(),
+    };
+    let mut arguments = vec![
+        "--mirror".to_owned(),
+        format!("--config={MOUNTED_AT}/{MIRROR_FILE}"),
+        format!("--holder-tcp-address={holder}:{NSQD_TCP}"),
+    ];
+    arguments.extend(access::arguments(cluster));
+    let mut environment = vec![pod::index()];
+    environment.extend(cluster.tls.iter().map(|_| pod::name()));
+    environment.extend(access::environment(cluster));
+    let mut mounts = vec![mount()];
+    mounts.extend(access::mounts(cluster));
     Container {
         name: MIRROR.to_owned(),
         image: Some(cluster.nsqd.image.clone()),
         command: Some(vec!["/usr/local/bin/nsq_to_nsq".to_owned()]),
-        args: Some(vec![
-            "--mirror".to_owned(),
-            format!("--config={MOUNTED_AT}/{MIRROR_FILE}"),
-            format!("--holder-tcp-address=127.0.0.1:{NSQD_TCP}"),
-        ]),
-        env: Some(vec![pod::index()]),
+        args: Some(arguments),
+        env: Some(environment),
         resources: replication.resources.clone(),
-        volume_mounts: Some(vec![mount()]),
+        volume_mounts: Some(mounts),
         security_context: Some(pod::confined()),
         ..Container::default()
     }

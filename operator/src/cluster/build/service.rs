@@ -54,14 +54,17 @@ fn service(cluster: &ValidatedCluster, name: String, component: Component) -> Se
         protocol: Some("TCP".to_owned()),
         ..ServicePort::default()
     };
+    let mut ports = vec![
+        port("tcp", component.tcp_port()),
+        port("http", component.http_port()),
+    ];
+    let https = cluster.tls.iter();
+    ports.extend(https.map(|_| port("https", component.https_port())));
     Service {
         metadata: metadata(cluster, name, Some(component)),
         spec: Some(ServiceSpec {
             selector: Some(labels::selector(&cluster.name, Some(component))),
-            ports: Some(vec![
-                port("tcp", component.tcp_port()),
-                port("http", component.http_port()),
-            ]),
+            ports: Some(ports),
             ..ServiceSpec::default()
         }),
         ..Service::default()

@@ -25,6 +25,24 @@ pub struct Event {
     pub pod: Option<String>,
 }
 
+/// Longest note; the API server takes 1 kB.
+const NOTE_MAX: usize = 1000;
+
+impl Event {
+    /// About the cluster as a whole.
+    #[must_use]
+    pub fn warning(reason: &'static str, mut note: String) -> Self {
+        let end = (0..=NOTE_MAX).rev().find(|&at| note.is_char_boundary(at));
+        note.truncate(end.unwrap_or(0));
+        Self {
+            kind: EventKind::Warning,
+            reason,
+            note,
+            pod: None,
+        }
+    }
+}
+
 /// Conditions whose turning is told: type, what it turns to, kind and reason of the event.
 const TURNS: [(&str, &str, EventKind, &str); 7] = [
     ("Mirrored", "True", EventKind::Normal, "Mirrored"),
@@ -56,11 +74,12 @@ pub fn events(
             })
         })
         .collect();
-    events.extend(actions.iter().map(of_action));
+    let told = |action: &&Action| !matches!(action, Action::EndRelocation { .. });
+    events.extend(actions.iter().filter(told).map(of_action));
     events.extend(scaling.removed.iter().map(|pod| Event {
         kind: EventKind::Normal,
         reason: "RemovingNode",
-        note: format!("{pod} holds nothing and is removed; its volume stays"),
+        note: format!("{pod} holds nothing and is removed"),
         pod: Some(pod.clone()),
     }));
     events
@@ -73,9 +92,15 @@ fn of_action(action: &Action) -> Event {
         reason,
         note,
         pod: match action {
-            Action::Taint { .. } | Action::RetainVolume { .. } => None,
+            Action::Taint { .. }
+            | Action::RetainVolume { .. }
+            | Action::GrowVolume { .. }
+            | Action::ReplaceSet { .. } => None,
             Action::Restart { pod, .. }
             | Action::Publish { pod, .. }
+            | Action::Drain { pod, .. }
+            | Action::Relocate { pod, .. }
+            | Action::EndRelocation { pod, .. }
             | Action::Hide { pod, .. }
             | Action::Adopt { pod, .. }
             | Action::ForceDelete { pod, .. }
@@ -100,6 +125,25 @@ fn told(action: &Action) -> (EventKind, &'static str, String) {
             );
             (Normal, "StoppingPublish", note)
         }
+        Action::Drain { pod, drain, .. } if *drain => (
+            Normal,
+            "Draining",
+            format!("{pod} is to be removed and takes no more messages"),
+        ),
+        Action::Drain { pod, .. } => (
+            Normal,
+            "DrainingEnds",
+            format!("{pod} is to stay and takes messages again"),
+        ),
+        Action::Relocate { pod, .. } => {
+            let note = format!("what {pod} still has is moved to the nodes that stay");
+            (Normal, "Relocating", note)
+        }
+        Action::EndRelocation { pod, .. } => (
+            Normal,
+            "RelocationEnds",
+            format!("no more is moved off {pod}"),
+        ),
         Action::Hide { pod, .. } => {
             let note = format!("{pod} does not answer: consumers are no longer sent to it");
             (Warning, "HidingNode", note)
@@ -108,6 +152,14 @@ fn told(action: &Action) -> (EventKind, &'static str, String) {
             let note = format!("{node} does not answer: {pod} adopts its messages");
             (Warning, "Adopting", note)
         }
+        other => told_of_others(other),
+    }
+}
+
+/// Of machines, volumes and sets.
+fn told_of_others(action: &Action) -> (EventKind, &'static str, String) {
+    use EventKind::{Normal, Warning};
+    match action {
         Action::ForceDelete { pod, reason, .. } => {
             (Warning, "ForceDeletingPod", format!("{pod}: {reason}"))
         }
@@ -126,6 +178,15 @@ fn told(action: &Action) -> (EventKind, &'static str, String) {
             "UntaintingMachine",
             format!("machine {machine} is back"),
         ),
+        Action::GrowVolume { claim, size } => (
+            Normal,
+            "GrowingVolume",
+            format!("{claim} is to have {size}"),
+        ),
+        Action::ReplaceSet { set, .. } => {
+            let note = format!("{set} is made anew around its pods, for larger volumes");
+            (Normal, "ReplacingSet", note)
+        }
         Action::RetainVolume { volume, claim } => {
             let note = format!(
                 "volume {volume} of claim {claim} is lost and will be replaced; it is kept"
@@ -136,6 +197,7 @@ fn told(action: &Action) -> (EventKind, &'static str, String) {
             let note = format!("{claim} is lost, {pod} gets another volume and is mirrored anew");
             (Warning, "ReplacingVolume", note)
         }
+        _ => (Normal, "Acting", String::new()), // told by the caller
     }
 }
 

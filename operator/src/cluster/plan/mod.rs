@@ -7,14 +7,18 @@ mod events;
 mod failover;
 mod fencing;
 mod pairs;
+mod relocation;
 mod roll;
 mod scale;
+mod sleep;
 mod status;
+mod volumes;
 
+use k8s_openapi::api::batch::v1::Job;
 use serde::Serialize;
 
 use super::build;
-use super::names::{self, PAIR_SIZE};
+use super::names::{self, Component, Node, PAIR_SIZE};
 use super::object::{Object, differs};
 use super::observed::Observed;
 use super::validate::{Invalid, ValidatedCluster};
@@ -24,6 +28,7 @@ pub use events::{Event, EventKind};
 pub use failover::{RESTART_PATIENCE, SILENT_PATIENCE};
 pub use fencing::{LOST_AFTER, UNPLACED_AFTER};
 pub use pairs::MIRROR_PATIENCE;
+pub use relocation::AGAIN;
 pub use scale::{EMPTY_SIGHTINGS, surplus_pods};
 pub use status::UNREADY_GRACE;
 
@@ -58,7 +63,7 @@ pub struct Deletion {
 }
 
 /// One step on a pod, exactly that one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Action {
     /// Stop it; its StatefulSet starts it again from the present template.
@@ -74,6 +79,28 @@ pub enum Action {
         pod: String,
         uid: String,
         publish: bool,
+    },
+    /// Have it take no more messages, or take them again.
+    #[serde(rename_all = "camelCase")]
+    Drain {
+        pod: String,
+        /// host:port of its HTTP API.
+        address: String,
+        drain: bool,
+    },
+    /// Move what it has to these.
+    #[serde(rename_all = "camelCase")]
+    Relocate {
+        pod: String,
+        to: Vec<String>,
+        job: Box<Job>,
+    },
+    /// It is over, or something else is wanted.
+    #[serde(rename_all = "camelCase")]
+    EndRelocation {
+        pod: String,
+        /// Of the Job.
+        uid: String,
     },
     /// Hide it at the nsqlookupds for as long as those hide anything.
     #[serde(rename_all = "camelCase")]
@@ -108,6 +135,10 @@ pub enum Action {
         uid: String,
         out_of_service: bool,
     },
+    /// Have a volume grow while it is used.
+    GrowVolume { claim: String, size: String },
+    /// Make a set anew, its pods untouched: what it says of volumes cannot be changed.
+    ReplaceSet { set: String, uid: String },
     /// Have a volume outlive its claim.
     RetainVolume { volume: String, claim: String },
     /// Let go of a lost volume: the StatefulSet makes another claim, and another pod.
@@ -144,23 +175,24 @@ impl Plan {
 pub fn plan(cluster: &ValidatedCluster, previous: &NsqClusterStatus, observed: &Observed) -> Plan {
     let scaling = scale::decide(cluster, observed);
     let sets = nsqd_sets(cluster, observed);
-    let wanted = build::objects(cluster, scaling.nodes, sets);
+    let asleep = sleep::is_due(cluster, observed, &scaling);
+    let scaling = match asleep {
+        true => sleep::keeping(cluster, observed),
+        false => scaling,
+    };
+    let wanted = build::objects(cluster, scaling.nodes, sets, asleep);
+    let wanted = volumes::as_they_are(cluster, wanted, observed);
     let apply = to_apply(&wanted, observed);
     let delete = to_delete(&wanted, observed);
-    let running = running_nodes(cluster, observed);
     let mut actions = scaling.actions.clone();
-    actions.extend(failover::decide(cluster, observed, running));
-    let destroying = fencing::decide(cluster, observed, running);
-    if destroying.is_none() && pairs::may_disturb(cluster, observed, previous, running) {
-        actions.extend(roll::next_restart(cluster, &wanted, &apply, observed));
-    } else if destroying.is_none() {
-        actions.extend(roll::next_broken(cluster, &wanted, &apply, observed));
+    actions.extend(volumes::decide(cluster, observed));
+    if !asleep {
+        actions.extend(on_pods(cluster, previous, observed, &wanted, &apply));
     }
-    actions.extend(destroying);
-
     let facts = status::Facts {
         cluster,
         observed,
+        asleep,
         wanted: &wanted,
         scaling: &scaling,
         writes: apply.len() + delete.len(),
@@ -181,6 +213,26 @@ pub fn plan(cluster: &ValidatedCluster, previous: &NsqClusterStatus, observed: &
     } else {
         plan
     }
+}
+
+/// Steps on pods that run, or should.
+fn on_pods(
+    cluster: &ValidatedCluster,
+    previous: &NsqClusterStatus,
+    observed: &Observed,
+    wanted: &[Object],
+    apply: &[Object],
+) -> Vec<Action> {
+    let running = running_nodes(cluster, observed);
+    let mut actions = failover::decide(cluster, observed, running);
+    let destroying = fencing::decide(cluster, observed, running);
+    if destroying.is_none() && pairs::may_disturb(cluster, observed, previous, running) {
+        actions.extend(roll::next_restart(cluster, wanted, apply, observed));
+    } else if destroying.is_none() {
+        actions.extend(roll::next_broken(cluster, wanted, apply, observed));
+    }
+    actions.extend(destroying);
+    actions
 }
 
 /// The plan for a manifest that cannot be built: say so, touch nothing.
@@ -240,23 +292,44 @@ fn to_delete(wanted: &[Object], observed: &Observed) -> Vec<Deletion> {
 
 /// How many StatefulSets of nsqd there have ever been.
 fn nsqd_sets(cluster: &ValidatedCluster, observed: &Observed) -> u32 {
-    observed
+    let sets = observed
         .stateful_sets()
         .filter_map(|set| names::pair_of_set(&cluster.name, set.metadata.name.as_deref()?))
         .map(|pair| pair + 1)
         .max()
-        .unwrap_or(0)
+        .unwrap_or(0);
+    sets.max(names::pairs(orphans(cluster, observed)))
 }
 
-/// Nodes that the StatefulSets are told to run now.
+/// Nodes that the StatefulSets are told to run now, or again when they wake.
 fn running_nodes(cluster: &ValidatedCluster, observed: &Observed) -> u32 {
-    observed
+    let told = observed
         .stateful_sets()
         .filter_map(|set| {
             let pair = names::pair_of_set(&cluster.name, set.metadata.name.as_deref()?)?;
-            let replicas = u32::try_from(set.spec.as_ref()?.replicas.unwrap_or(1)).ok()?;
+            let told = set.spec.as_ref()?.replicas.unwrap_or(1);
+            let replicas = build::nodes_asleep(set).or(u32::try_from(told).ok())?;
             (replicas > 0).then_some(pair * PAIR_SIZE + replicas)
         })
+        .max()
+        .unwrap_or(0);
+    told.max(orphans(cluster, observed))
+}
+
+/// Nodes up to the last whose set is being made anew.
+fn orphans(cluster: &ValidatedCluster, observed: &Observed) -> u32 {
+    let has_set = |pod: &str| {
+        let of = pod.rsplit_once('-').map(|(set, _)| set);
+        let mut sets = observed.stateful_sets();
+        sets.any(|set| set.metadata.name.as_deref() == of)
+    };
+    let orphans = observed
+        .pods
+        .iter()
+        .filter(|pod| pod.component == Component::Nsqd && !pod.terminating && !has_set(&pod.name));
+    orphans
+        .filter_map(|pod| Node::from_pod_name(&cluster.name, &pod.name))
+        .map(|node| node.ordinal + 1)
         .max()
         .unwrap_or(0)
 }
@@ -264,7 +337,7 @@ fn running_nodes(cluster: &ValidatedCluster, observed: &Observed) -> u32 {
 fn requeue(status: &NsqClusterStatus) -> u64 {
     let quiet = status.conditions.iter().all(|condition| {
         let good_when_true = matches!(condition.type_.as_str(), "Ready" | "Mirrored");
-        (condition.status == "True") == good_when_true
+        (condition.status == "True") == good_when_true || condition.reason == status::HIBERNATED
     });
     if quiet { QUIET_REQUEUE } else { BUSY_REQUEUE }
 }

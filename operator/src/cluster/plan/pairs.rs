@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::super::names::{self, Node, PAIR_SIZE};
+use super::super::names::{self, Component, Node, PAIR_SIZE};
 use super::super::observed::Observed;
 use super::super::validate::ValidatedCluster;
 use super::failover::{Adopted, Member, members};
@@ -139,7 +139,13 @@ pub fn may_disturb(
         let both_paired = member.pulse.is_paired() && member.peer.is_paired();
         !both_paired || member.pulse.is_mirrored(observed.now)
     });
-    (probed && settled) || is_given_up(previous, observed.now)
+    // On the way into or out of TLS a link cannot be: one end asks for what the other has not.
+    let mut nsqds = observed
+        .pods
+        .iter()
+        .filter(|pod| pod.component == Component::Nsqd);
+    let between = nsqds.any(|pod| pod.tls != cluster.tls.is_some());
+    (probed && (settled || between)) || is_given_up(previous, observed.now)
 }
 
 fn is_given_up(previous: &NsqClusterStatus, now: Timestamp) -> bool {

@@ -1,16 +1,17 @@
 //! How many nsqds there may be now: more at once, fewer only when they are empty.
 
-use super::super::names::{Component, Node};
-use super::super::observed::{Backlog, LeavingState, Observed};
+use super::super::names::{Component, Node, PAIR_SIZE};
+use super::super::observed::{Backlog, Leaving, LeavingState, Observed};
 use super::super::validate::ValidatedCluster;
-use super::{Action, failover, running_nodes};
+use super::{Action, failover, relocation, running_nodes};
+use crate::api::ScaleDown;
 
 /// A node has to be seen empty this often, [`super::BUSY_REQUEUE`] seconds apart, before it is removed: one look at a
 /// stale or half-started node must not cost its messages.
 pub const EMPTY_SIGHTINGS: u32 = 3;
 
 /// What comes of `nsqd.replicas`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scaling {
     /// Nodes to run after this pass.
     pub nodes: u32,
@@ -18,8 +19,8 @@ pub struct Scaling {
     pub actions: Vec<Action>,
     /// Why the next node cannot be removed yet.
     pub kept: Option<Kept>,
-    /// The node removed in this pass.
-    pub removed: Option<String>,
+    /// The nodes removed in this pass.
+    pub removed: Vec<String>,
     /// Nodes that still run although the manifest does not want them.
     pub surplus: u32,
 }
@@ -36,7 +37,16 @@ pub enum Kept {
 pub fn decide(cluster: &ValidatedCluster, observed: &Observed) -> Scaling {
     let wanted = cluster.nsqd.replicas;
     let running = running_nodes(cluster, observed);
-    let actions = publishing(cluster, observed, wanted);
+    let mut actions = publishing(cluster, observed, wanted);
+    actions.extend(draining(cluster, observed, wanted));
+    let unhealthy = waits_for_health(cluster, observed);
+    let moved = next_to_go(cluster, running);
+    actions.extend(relocation::decide(
+        cluster,
+        observed,
+        &moved,
+        unhealthy.is_none(),
+    ));
     if running <= wanted {
         return Scaling {
             nodes: wanted,
@@ -44,17 +54,66 @@ pub fn decide(cluster: &ValidatedCluster, observed: &Observed) -> Scaling {
             ..Scaling::default()
         };
     }
-    // The highest first, for a StatefulSet can only lose its last pod.
-    let last = Node::nsqd(running - 1).pod_name(&cluster.name);
-    let kept = keeps(&last, observed).or_else(|| waits_for_health(cluster, observed));
-    let nodes = running - u32::from(kept.is_none());
+    // Those of a pair go together: neither is to be left without its peer.
+    let leaving = match cluster.replication {
+        Some(_) => moved,
+        None => vec![Node::nsqd(running - 1)],
+    };
+    let kept = leaving.iter().find_map(|node| {
+        let pod = node.pod_name(&cluster.name);
+        keeps(cluster, &pod, observed)
+    });
+    let kept = kept.or(unhealthy);
+    let removed: Vec<String> = match kept {
+        Some(_) => Vec::new(),
+        None => leaving
+            .iter()
+            .map(|node| node.pod_name(&cluster.name))
+            .collect(),
+    };
+    let nodes = running - u32::try_from(removed.len()).unwrap_or(0);
     Scaling {
         nodes,
         actions,
-        removed: kept.is_none().then_some(last),
+        removed,
         kept,
         surplus: nodes - wanted,
     }
+}
+
+/// The leaving nodes of the last pair, which are emptied now: a StatefulSet can only lose its last pod, and emptying
+/// all at once would be a burden for those that stay.
+fn next_to_go(cluster: &ValidatedCluster, running: u32) -> Vec<Node> {
+    let last_pair = running.saturating_sub(1) / PAIR_SIZE * PAIR_SIZE;
+    let first = last_pair.max(cluster.nsqd.replicas);
+    (first..running).map(Node::nsqd).collect()
+}
+
+/// A node that is to go takes nothing new; one that is to stay after all, or has come back with the volume it was
+/// removed with, takes messages again.
+fn draining(cluster: &ValidatedCluster, observed: &Observed, wanted: u32) -> Vec<Action> {
+    let address_of = |name: &str| {
+        let mut pods = observed.pods.iter().filter(|pod| !pod.terminating);
+        pods.find(|pod| pod.name == *name)?.address.clone()
+    };
+    let stays = |name: &str| {
+        Node::from_pod_name(&cluster.name, name).is_some_and(|node| node.ordinal < wanted)
+    };
+    let answered = |leaving: &&Leaving| !matches!(leaving.state, LeavingState::Unknown(_));
+    let begin = observed.leaving.iter().filter(answered);
+    let begin = begin.filter(|leaving| !leaving.draining && !stays(&leaving.pod));
+    let end = observed.draining.iter().filter(|name| stays(name));
+    let begin = begin.map(|leaving| (&leaving.pod, true));
+    begin
+        .chain(end.map(|name| (name, false)))
+        .filter_map(|(name, drain)| {
+            Some(Action::Drain {
+                pod: name.clone(),
+                address: address_of(name)?,
+                drain,
+            })
+        })
+        .collect()
 }
 
 /// A node that cannot be spared while one that stays is down.
@@ -70,28 +129,59 @@ fn waits_for_health(cluster: &ValidatedCluster, observed: &Observed) -> Option<K
     )))
 }
 
-fn keeps(pod: &str, observed: &Observed) -> Option<Kept> {
+fn keeps(cluster: &ValidatedCluster, pod: &str, observed: &Observed) -> Option<Kept> {
     if observed.unbound.iter().any(|name| name == pod) {
         return None; // it has never had a volume to keep anything on
     }
-    let leaving = observed.leaving.iter().find(|leaving| leaving.pod == pod);
-    match leaving.map(|leaving| &leaving.state) {
-        None => Some(Kept::Waiting(format!(
-            "{pod} has not been asked yet what it holds"
-        ))),
-        Some(LeavingState::Unknown(why)) => Some(Kept::Blocked(format!(
+    let Some(leaving) = observed.leaving.iter().find(|leaving| leaving.pod == pod) else {
+        let why = format!("{pod} has not been asked yet what it holds");
+        return Some(Kept::Waiting(why));
+    };
+    match &leaving.state {
+        LeavingState::Unknown(why) => Some(Kept::Blocked(format!(
             "{pod} is to be removed but cannot say whether it is empty: {why}"
         ))),
-        Some(LeavingState::Empty { sightings }) if *sightings >= EMPTY_SIGHTINGS => None,
-        Some(LeavingState::Empty { sightings }) => Some(Kept::Waiting(format!(
+        _ if !leaving.draining => Some(Kept::Waiting(format!("{pod} is told to drain"))),
+        LeavingState::Empty { sightings } if *sightings >= EMPTY_SIGHTINGS => None,
+        LeavingState::Empty { sightings } => Some(Kept::Waiting(format!(
             "{pod} is empty, seen {sightings} of {EMPTY_SIGHTINGS} times"
         ))),
-        Some(LeavingState::Holds(backlog)) => Some(Kept::Blocked(holds(pod, backlog))),
+        LeavingState::Holds(backlog) => Some(holds(cluster, pod, backlog, observed)),
     }
 }
 
-fn holds(pod: &str, backlog: &Backlog) -> String {
+fn holds(cluster: &ValidatedCluster, pod: &str, backlog: &Backlog, observed: &Observed) -> Kept {
+    let what = left(pod, backlog);
+    let mut relocations = observed.relocations.iter();
+    let relocation = relocations.find(|relocation| relocation.pod == pod);
+    match (cluster.scale_down, relocation) {
+        (ScaleDown::Wait, _) => Kept::Blocked(format!(
+            "{what}; let consumers finish them, empty the channel, set spec.nsqd.scaleDown to Relocate, \
+             or raise spec.nsqd.replicas again"
+        )),
+        (ScaleDown::Relocate, Some(relocation)) => match &relocation.problem {
+            Some(problem) => Kept::Blocked(format!(
+                "{what}, and its messages cannot be moved now: {problem}; it is tried again. Let consumers finish \
+                 them, empty the channel, or raise spec.nsqd.replicas again"
+            )),
+            None => Kept::Waiting(format!(
+                "{what}; they are being moved to the nodes that stay"
+            )),
+        },
+        (ScaleDown::Relocate, None) => {
+            Kept::Waiting(format!("{what}; they will be moved to the nodes that stay"))
+        }
+    }
+}
+
+fn left(pod: &str, backlog: &Backlog) -> String {
     let place = match &backlog.channel {
+        Some(channel) if backlog.consumers == 0 => {
+            format!(
+                "topic {}, channel {channel}, which nobody consumes",
+                backlog.topic
+            )
+        }
         Some(channel) => format!("topic {}, channel {channel}", backlog.topic),
         None => format!("topic {}, which no channel reads", backlog.topic),
     };
@@ -100,8 +190,7 @@ fn holds(pod: &str, backlog: &Backlog) -> String {
         places => format!(", and {} more", places - 1),
     };
     format!(
-        "{pod} still holds messages: {place}: {} waiting, {} in flight, {} deferred{others}; \
-         let consumers finish them, empty the channel, or raise spec.nsqd.replicas again",
+        "{pod} still holds messages: {place}: {} waiting, {} in flight, {} deferred{others}",
         backlog.waiting, backlog.in_flight, backlog.deferred
     )
 }

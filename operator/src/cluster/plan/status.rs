@@ -14,6 +14,8 @@ use crate::api::{ConditionState, Conditions, NodeCounts, NsqClusterStatus};
 /// A node may be unready for this long before the cluster counts as degraded: a restart takes less.
 pub const UNREADY_GRACE: SignedDuration = SignedDuration::from_secs(60);
 
+/// Reason of conditions while no node is to run.
+pub const HIBERNATED: &str = "Hibernated";
 /// Longest condition message; the API server takes 32 KiB, people take less.
 const MESSAGE_MAX: usize = 1024;
 
@@ -21,6 +23,8 @@ const MESSAGE_MAX: usize = 1024;
 pub struct Facts<'a> {
     pub cluster: &'a ValidatedCluster,
     pub observed: &'a Observed,
+    /// No pod is to run.
+    pub asleep: bool,
     pub wanted: &'a [Object],
     pub scaling: &'a Scaling,
     /// Objects that this pass writes or deletes.
@@ -32,7 +36,10 @@ pub fn status(facts: &Facts<'_>, previous: &NsqClusterStatus) -> NsqClusterStatu
     let cluster = facts.cluster;
     let nsqd = counts(facts, Component::Nsqd, cluster.nsqd.replicas);
     let nsqlookupd = counts(facts, Component::Nsqlookupd, cluster.nsqlookupd.replicas);
-    let pairs = pairs::statuses(cluster, facts.observed, facts.scaling.nodes);
+    let pairs = match facts.asleep {
+        true => Vec::new(),
+        false => pairs::statuses(cluster, facts.observed, facts.scaling.nodes),
+    };
     let mut states = vec![
         ready(facts, &nsqd, &nsqlookupd),
         reconciling(facts, &nsqd, &nsqlookupd),
@@ -102,6 +109,10 @@ fn counts(facts: &Facts<'_>, component: Component, desired: u32) -> NodeCounts {
 }
 
 fn ready(facts: &Facts<'_>, nsqd: &NodeCounts, nsqlookupd: &NodeCounts) -> ConditionState {
+    if facts.asleep {
+        let message = "spec.hibernate is true: no node runs, volumes are kept".to_owned();
+        return state("Ready", false, HIBERNATED, message);
+    }
     let lacking: Vec<String> = [("nsqd", nsqd), ("nsqlookupd", nsqlookupd)]
         .into_iter()
         .filter(|(_, counts)| counts.ready < counts.desired)
@@ -126,9 +137,17 @@ fn reconciling(facts: &Facts<'_>, nsqd: &NodeCounts, nsqlookupd: &NodeCounts) ->
         let message = "the annotation nsq.io/paused is set: nothing is changed".to_owned();
         return state("Reconciling", false, "Paused", message);
     }
+    if facts.asleep && facts.writes == 0 {
+        let left = facts.observed.pods.len();
+        let message = format!("{left} pods still to be stopped");
+        return match left {
+            0 => state("Reconciling", false, HIBERNATED, "no node runs".to_owned()),
+            _ => state("Reconciling", true, "Hibernating", message),
+        };
+    }
     let outdated = |pod| roll::is_outdated(pod, facts.wanted, facts.observed);
     let rolling = facts.observed.pods.iter().any(outdated);
-    let (reason, message) = if facts.scaling.surplus > 0 || facts.scaling.removed.is_some() {
+    let (reason, message) = if facts.scaling.surplus > 0 || !facts.scaling.removed.is_empty() {
         let left = facts.scaling.surplus;
         ("ScalingDown", format!("{left} nsqd still to be removed"))
     } else if facts.writes > 0 {
@@ -156,7 +175,7 @@ fn stalled(reason: Option<String>) -> ConditionState {
 
 fn degraded(facts: &Facts<'_>) -> ConditionState {
     let troubled = troubled(facts);
-    if troubled.is_empty() {
+    if facts.asleep || troubled.is_empty() {
         return state("Degraded", false, "NodesHealthy", String::new());
     }
     state("Degraded", true, "NodesUnhealthy", troubled.join("; "))

@@ -38,6 +38,20 @@ pub fn mirror_arguments(
     arguments
 }
 
+/// Of the `nsq_to_nsq --relocate` that empties an nsqd.
+pub fn relocation_arguments(own: Ports, to: &[String], ports: &PortBook) -> Vec<String> {
+    let mut arguments = vec![
+        "--relocate".to_owned(),
+        format!("--nsqd-tcp-address=127.0.0.1:{}", own.tcp),
+    ];
+    let targets = to.iter().filter_map(|pod| ports.of(pod));
+    arguments.extend(targets.map(|target| {
+        let port = target.tcp;
+        format!("--destination-nsqd-tcp-address=127.0.0.1:{port}")
+    }));
+    arguments
+}
+
 fn rendered(
     flags: Vec<Flag>,
     cluster: &ValidatedCluster,
@@ -50,6 +64,8 @@ fn rendered(
         Value::Text(text) => Some(text),
         Value::ListenTcp => Some(format!("127.0.0.1:{}", own.tcp)),
         Value::ListenHttp => Some(format!("127.0.0.1:{}", own.http)),
+        // Loopback needs no certificate.
+        Value::ListenHttps | Value::TlsFile(_) => None,
         Value::OwnHost => Some("127.0.0.1".to_owned()),
         Value::OwnName => Some(node.pod_name(&cluster.name)),
         Value::DataPath => Some(data.display().to_string()),

@@ -11,20 +11,22 @@ use nsq_http_api::{AdoptOrder, Client};
 use tokio::sync::mpsc;
 
 mod command;
-mod mirror;
+mod companion;
+mod leaving;
 mod pod;
 
-use command::{arguments, mirror_arguments};
+use command::{arguments, mirror_arguments, relocation_arguments};
+use leaving::Moving;
 pub use pod::{LocalPod, State};
 
 use crate::api::NsqCluster;
 use crate::cluster::build::TEMPLATE_HASH;
 use crate::cluster::decide;
-use crate::cluster::leaving::{Sightings, backlog};
+use crate::cluster::leaving::Sightings;
 use crate::cluster::names::{Component, Node};
 use crate::cluster::object::Object;
-use crate::cluster::observed::{Leaving, Observed};
-use crate::cluster::plan::{Action, Plan, surplus_pods};
+use crate::cluster::observed::Observed;
+use crate::cluster::plan::{Action, Plan};
 use crate::cluster::validate::{ValidatedCluster, validate};
 use crate::dev::leftovers::pid_file;
 use crate::dev::ports::{PortBook, Ports, is_free};
@@ -83,28 +85,34 @@ impl LocalCluster {
         self.probe(client).await;
         let observed = self.observe(ports);
         let plan = decide(&self.cluster, &observed);
-        self.adopt(client, &plan).await;
+        self.order(client, &plan).await;
         self.apply(plan, ports)
     }
 
     /// Passes the orders on; one that is not heard is given again in the next pass.
-    async fn adopt(&self, client: &Client, plan: &Plan) {
+    async fn order(&self, client: &Client, plan: &Plan) {
         for action in &plan.actions {
-            if let Action::Adopt {
-                address,
-                node,
-                incarnation,
-                run,
-                ..
-            } = action
-            {
-                let order = AdoptOrder {
+            let _ = match action {
+                Action::Adopt {
+                    address,
                     node,
                     incarnation,
-                    run: *run,
-                };
-                let _ = client.nsqd(address).adopt(&order).await;
-            }
+                    run,
+                    ..
+                } => {
+                    let order = AdoptOrder {
+                        node,
+                        incarnation,
+                        run: *run,
+                    };
+                    client.nsqd(address).adopt(&order).await
+                }
+                Action::Drain { address, drain, .. } if *drain => {
+                    client.nsqd(address).drain().await
+                }
+                Action::Drain { address, .. } => client.nsqd(address).undrain().await,
+                _ => Ok(()),
+            };
         }
     }
 
@@ -112,8 +120,10 @@ impl LocalCluster {
     pub fn on_exit(&mut self, exited: &Exited) {
         let file = pid_file(&self.data_of(&exited.name));
         for (name, pod) in &mut self.pods {
-            if mirror::name(name) == exited.name && pod.mirror.on_exit(exited) {
-                let _ = std::fs::remove_file(&file);
+            for companion in [&mut pod.mirror, &mut pod.relocation] {
+                if companion.name(name) == exited.name && companion.on_exit(exited) {
+                    let _ = std::fs::remove_file(&file);
+                }
             }
         }
         if let Some(pod) = self.pods.get_mut(&exited.name)
@@ -133,8 +143,7 @@ impl LocalCluster {
     /// Whether no process is left.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        let ended = |pod: &LocalPod| pod.state.process().is_none() && !pod.mirror.is_running();
-        self.pods.values().all(ended)
+        self.pods.values().all(LocalPod::is_ended)
     }
 
     /// Asks every node how it is, all at once.
@@ -169,16 +178,7 @@ impl LocalCluster {
                 state.template_hash = None;
             }
         }
-        let surplus = surplus_pods(&valid, &observed);
-        self.sightings.keep_only(&surplus);
-        for name in surplus {
-            let said = match self.pods.get(&name).and_then(|pod| pod.stats.as_ref()) {
-                Some(stats) => Ok(backlog(stats)),
-                None => Err("it does not answer".to_owned()),
-            };
-            let state = self.sightings.record(&name, "", said, observed.now);
-            observed.leaving.push(Leaving { pod: name, state });
-        }
+        self.observe_leaving(&valid, &mut observed);
         observed
     }
 
@@ -206,6 +206,11 @@ impl LocalCluster {
                         pod.publishing = publish;
                     }
                 }
+                Action::Relocate { pod, to, job } => {
+                    self.move_from(&pod, Some(Moving::new(to, &job)))
+                }
+                Action::EndRelocation { pod, .. } => self.move_from(&pod, None),
+                Action::ReplaceSet { set, .. } => self.objects.retain(|live| live.name() != set),
                 // Orders have been passed on; the others are about machines and volumes, of which there are none.
                 _ => {}
             }
@@ -233,8 +238,7 @@ impl LocalCluster {
             }
         }
         self.pods.retain(|name, pod| {
-            let runs = pod.state.process().is_some() || pod.mirror.is_running();
-            let stays = wanted.contains_key(name) || runs;
+            let stays = wanted.contains_key(name) || !pod.is_ended();
             if !stays {
                 ports.take_back(name);
             }
@@ -251,7 +255,7 @@ impl LocalCluster {
                 }
             }
         }
-        self.keep_mirrors(&valid, ports);
+        self.keep_companions(&valid, ports);
         for (name, (_, hash)) in wanted {
             if self.pods.get(&name).is_some_and(LocalPod::is_due) {
                 self.start(&name, hash, &valid, ports, told);
@@ -259,8 +263,8 @@ impl LocalCluster {
         }
     }
 
-    /// A mirror runs while its nsqd does.
-    fn keep_mirrors(&mut self, valid: &ValidatedCluster, ports: &PortBook) {
+    /// A mirror runs while its nsqd does, a relocation until there is nothing to move.
+    fn keep_companions(&mut self, valid: &ValidatedCluster, ports: &PortBook) {
         let data = self.places.data.join(self.cluster.name_any());
         for (name, pod) in &mut self.pods {
             let runs = matches!(
@@ -272,6 +276,10 @@ impl LocalCluster {
                 (runs && replicated).then(|| mirror_arguments(valid, pod.node, pod.ports, ports));
             let binaries = &self.places.binaries;
             pod.mirror.keep(name, binaries, &data, wanted, &self.exits);
+            let moving = pod.moving.as_ref().filter(|_| runs);
+            let wanted = moving.map(|moving| relocation_arguments(pod.ports, &moving.to, ports));
+            pod.relocation
+                .keep(name, binaries, &data, wanted, &self.exits);
         }
     }
 

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use nsq_http_api::{Client, PairStatus, Stats, StatsQuery};
+use nsq_http_api::{Client, DrainStatus, PairStatus, Stats, StatsQuery};
 
-use super::mirror::Mirror;
+use super::companion::Companion;
+use super::leaving::Moving;
 use crate::backoff::Backoff;
 use crate::cluster::names::{Component, Node};
 use crate::cluster::observed::{PodState, Process as Ran};
@@ -32,7 +33,12 @@ pub struct LocalPod {
     pub stats: Option<Stats>,
     /// What it says of its pair; nsqd only.
     pub pulse: Pulse,
-    pub(super) mirror: Mirror,
+    pub(super) mirror: Companion,
+    /// Whether it takes messages, and what it has; nsqd only.
+    pub(super) drain: Option<DrainStatus>,
+    /// Where its messages are moved to.
+    pub(super) moving: Option<Moving>,
+    pub(super) relocation: Companion,
     /// The command line that its process was started with.
     pub(super) arguments: Vec<String>,
     /// Hash of the template that its process was started from.
@@ -115,7 +121,10 @@ impl LocalPod {
             restarts: 0,
             stats: None,
             pulse: Pulse::default(),
-            mirror: Mirror::default(),
+            mirror: Companion::new("mirror"),
+            drain: None,
+            moving: None,
+            relocation: Companion::new("relocation"),
             arguments: Vec::new(),
             hash: None,
             publishing: true,
@@ -150,6 +159,7 @@ impl LocalPod {
     /// Asks its process to end.
     pub(super) fn stop(&mut self) {
         self.mirror.stop();
+        self.relocation.stop();
         self.turn(State::into_stopping);
     }
 
@@ -184,6 +194,7 @@ impl LocalPod {
         };
         self.since = Timestamp::now();
         self.stats = None;
+        self.drain = None;
         self.state = State::Waiting {
             until: Instant::now() + delay,
             why: exited.how.clone(),
@@ -213,11 +224,18 @@ impl LocalPod {
                 };
                 let nsqd = client.nsqd(&address);
                 self.stats = nsqd.stats(query).await.ok();
+                self.drain = nsqd.drain_status().await.ok();
                 self.stats.is_some() && nsqd.ping().await.is_ok()
             }
             Component::Nsqlookupd => client.nsqlookupd(&address).ping().await.is_ok(),
         };
         self.turn(|state| state.with_ping(answers));
+    }
+
+    /// Whether nothing of it runs.
+    pub(super) fn is_ended(&self) -> bool {
+        let companions = [&self.mirror, &self.relocation];
+        self.state.process().is_none() && !companions.iter().any(|companion| companion.is_running())
     }
 
     /// Whether it has answered since it was last started, or died.
@@ -273,6 +291,7 @@ impl LocalPod {
                 State::Waiting { .. } => Ran::Ended,
                 _ => Ran::Running,
             },
+            tls: false,
             problem: self.problem().map(str::to_owned),
         })
     }

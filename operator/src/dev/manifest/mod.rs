@@ -296,14 +296,15 @@ spec:
     #[test]
     fn a_change_that_is_not_possible_is_refused() {
         let old = parse(CLUSTER, None).unwrap();
-        let text = CLUSTER.replace("1Gi", "2Gi");
+        assert!(parse(&CLUSTER.replace("1Gi", "2Gi"), Some(&old)).is_ok());
+        let text = CLUSTER.replace("1Gi", "500Mi");
         let problems = parse(&text, Some(&old)).unwrap_err();
         assert_eq!(
             (problems[0].line, problems[0].field.as_str()),
             (10, "spec.nsqd.storage.size")
         );
         assert!(
-            problems[0].reason.contains("cannot be changed"),
+            problems[0].reason.contains("can only grow"),
             "{}",
             problems[0].reason
         );

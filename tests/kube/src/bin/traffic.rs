@@ -235,7 +235,7 @@ fn read_all(node: &str, topic: &str, channel_name: &str, finished: &Sender<u64>)
             match frame {
                 Frame::Message { id, body, .. } => {
                     push_fin(&mut answer, id);
-                    let number = std::str::from_utf8(body)?.parse()?;
+                    let number = std::str::from_utf8(body)?.trim_end().parse()?;
                     finished.send(number)?;
                 }
                 Frame::Error(error) => bail!("{}", String::from_utf8_lossy(error)),

@@ -32,11 +32,6 @@ pub fn replicate(kubectl: &Kubectl) -> Result<Option<String>> {
         columns.contains("1/1"),
         "the column Mirrored does not say 1/1"
     );
-    let odd = kubectl.run(&["scale", "nsqcluster", "demo", "--replicas=3"]);
-    ensure!(
-        odd.is_err(),
-        "an odd number of replicated nodes was not refused"
-    );
     Ok(None)
 }
 
@@ -84,7 +79,7 @@ fn fresh(kubectl: &Kubectl, pod: &str) -> Result<()> {
     cluster_ready(kubectl)
 }
 
-fn kill(kubectl: &Kubectl, pod: &str) -> Result<()> {
+pub fn kill(kubectl: &Kubectl, pod: &str) -> Result<()> {
     let process = process_of(kubectl, pod)?.context("its process is not on this machine")?;
     let process = process.to_string();
     let killed = std::process::Command::new("kill")

@@ -119,11 +119,6 @@ pub fn refusal(kubectl: &Kubectl) -> Result<Option<String>> {
             "supported values: \"memory\", \"write\", \"fsync\"",
         ),
         (
-            "replicas: 2",
-            "replication: {}\n    replicas: 3",
-            "nsqd.replicas must be even with nsqd.replication",
-        ),
-        (
             "durability: fsync",
             "durability: memory\n    replication: {}",
             "nsqd.replication needs durability write or fsync",

@@ -1,12 +1,16 @@
 //! What is shown, in this order: each scenario begins with the cluster that the one before it left.
 
+mod access;
+mod changes;
 pub mod failover;
 pub mod install;
 mod operator;
+mod pairs;
 mod removal;
 mod restarts;
 mod scaling;
 mod topics;
+mod trouble;
 
 use anyhow::Result;
 
@@ -92,7 +96,7 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "scale",
-        about: "kubectl scale adds a node, and removes it when it is empty",
+        about: "kubectl scale adds a node and removes it: what it has is moved to those that stay",
         when: When::Usually,
         run: scaling::scale,
     },
@@ -107,6 +111,66 @@ pub const ALL: &[Scenario] = &[
         about: "a container that does not come back: its peer delivers what it had",
         when: When::Usually,
         run: failover::container,
+    },
+    Scenario {
+        name: "roll-pair",
+        about: "an option, a rollout restart and a broken image: one node of a pair at a time, under load",
+        when: When::Asked,
+        run: changes::roll_pair,
+    },
+    Scenario {
+        name: "grow",
+        about: "volumes grow, and no pod is restarted",
+        when: When::Asked,
+        run: changes::grow,
+    },
+    Scenario {
+        name: "hibernate",
+        about: "no pod runs for a while; nothing is lost",
+        when: When::Asked,
+        run: changes::hibernate,
+    },
+    Scenario {
+        name: "scale-pairs",
+        about: "2 -> 6 -> 4 -> 2 nodes under traffic, with a channel nobody consumes: nothing is lost, identities stay",
+        when: When::Asked,
+        run: pairs::six,
+    },
+    Scenario {
+        name: "scale-million",
+        about: "a node with a million messages is removed, half of them on a channel nobody consumes",
+        when: When::Asked,
+        run: pairs::million,
+    },
+    Scenario {
+        name: "tls",
+        about: "certificates on every node and between them, and renewed ones without a restart, under load",
+        when: When::Asked,
+        run: access::tls,
+    },
+    Scenario {
+        name: "operator-steps",
+        about: "the operator is killed again and again while pairs come, restart and go, under load",
+        when: When::Asked,
+        run: trouble::operator,
+    },
+    Scenario {
+        name: "api-outage",
+        about: "a minute without the API server, and a container dies meanwhile",
+        when: When::Asked,
+        run: trouble::api_outage,
+    },
+    Scenario {
+        name: "both-lost",
+        about: "both nodes of a pair are killed, one after the other",
+        when: When::Asked,
+        run: trouble::both,
+    },
+    Scenario {
+        name: "full-disk",
+        about: "a node whose disk is full: publishers go elsewhere, and come back when there is room",
+        when: When::Asked,
+        run: trouble::full_disk,
     },
     Scenario {
         name: "machine-lost",

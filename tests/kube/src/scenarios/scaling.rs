@@ -1,4 +1,4 @@
-//! More nodes, and fewer.
+//! More nodes, and fewer: what leaving nodes have is moved to those that stay.
 
 use anyhow::{Result, ensure};
 
@@ -7,19 +7,39 @@ use crate::kubectl::Kubectl;
 use crate::traffic::{consume, publish};
 
 const MESSAGES: u64 = 200;
+const LOOKUP: &str = "demo-lookup:4161";
+const THIRD: &str = "demo-nsqd-1-0";
+
+fn to(kubectl: &Kubectl, replicas: &str) -> Result<()> {
+    let replicas = format!("--replicas={replicas}");
+    kubectl.run(&["scale", "nsqcluster", "demo", &replicas])?;
+    Ok(())
+}
+
+fn policy(kubectl: &Kubectl, word: &str) -> Result<()> {
+    let patch = format!(r#"{{"spec":{{"nsqd":{{"scaleDown":"{word}"}}}}}}"#);
+    kubectl.run(&["patch", "nsqcluster", "demo", "--type=merge", "-p", &patch])?;
+    Ok(())
+}
+
+/// Waits until a pod is gone.
+pub fn gone(kubectl: &Kubectl, pod: &str, seconds: u64) -> Result<()> {
+    kubectl.until(&format!("{pod} is removed"), seconds, |kubectl| {
+        ensure!(kubectl.uid(pod).is_err(), "it is still there");
+        Ok(())
+    })
+}
 
 pub fn scale(kubectl: &Kubectl) -> Result<Option<String>> {
-    kubectl.run(&["scale", "nsqcluster", "demo", "--replicas=3"])?;
+    policy(kubectl, "Wait")?;
+    to(kubectl, "3")?;
     cluster_ready(kubectl)?;
-    ensure!(
-        kubectl.uid("demo-nsqd-1-0").is_ok(),
-        "the third node is not there"
-    );
+    ensure!(kubectl.uid(THIRD).is_ok(), "the third node is not there");
 
     // To the third node itself, so that it has something to lose.
-    let third = "demo-nsqd-1-0.demo-nsqd:4150";
-    publish(kubectl, third, "scale", 0, MESSAGES, 0)?.finish(kubectl)?;
-    kubectl.run(&["scale", "nsqcluster", "demo", "--replicas=2"])?;
+    let third = format!("{THIRD}.demo-nsqd:4150");
+    publish(kubectl, &third, "scale", 0, MESSAGES, 0)?.finish(kubectl)?;
+    to(kubectl, "2")?;
     let blocked = kubectl.until("the removal is blocked", 60, |kubectl| {
         let message = kubectl.condition("nsqcluster/demo", "DrainBlocked", "True")?;
         ensure!(message.contains("topic scale"), "it says {message:?}");
@@ -28,25 +48,30 @@ pub fn scale(kubectl: &Kubectl) -> Result<Option<String>> {
     println!("   {blocked}");
     kubectl.until("publishers are kept from it", 30, |kubectl| {
         let path = "jsonpath={.metadata.labels.nsq\\.io/publish}";
-        let label = kubectl.run(&["get", "pod", "demo-nsqd-1-0", "-o", path])?;
+        let label = kubectl.run(&["get", "pod", THIRD, "-o", path])?;
         ensure!(label == "false", "its label is {label:?}");
         Ok(())
     })?;
 
-    consume(kubectl, "demo-lookup:4161", "scale", "c", 0, MESSAGES)?.finish(kubectl)?;
-    kubectl.until("the empty node is removed", 120, |kubectl| {
-        ensure!(kubectl.uid("demo-nsqd-1-0").is_err(), "it is still there");
-        Ok(())
-    })?;
+    // Nobody consumes the topic; it goes all the same.
+    policy(kubectl, "Relocate")?;
+    gone(kubectl, THIRD, 120)?;
     cluster_ready(kubectl)?;
-    let claim = kubectl.run(&[
-        "get",
-        "pvc",
-        "data-demo-nsqd-1-0",
-        "-o",
-        "jsonpath={.status.phase}",
-    ])?;
+    consume(kubectl, LOOKUP, "scale", "c", 0, MESSAGES)?.finish(kubectl)?;
+    let path = "jsonpath={.status.phase}";
+    let claim = kubectl.run(&["get", "pvc", "data-demo-nsqd-1-0", "-o", path])?;
     ensure!(claim == "Bound", "its volume is {claim:?}");
+
+    // It comes back with that volume, and takes messages again.
+    to(kubectl, "3")?;
+    cluster_ready(kubectl)?;
+    publish(kubectl, &third, "again", 0, MESSAGES, 0)?.finish(kubectl)?;
+    to(kubectl, "2")?;
+    gone(kubectl, THIRD, 120)?;
+    cluster_ready(kubectl)?;
+    consume(kubectl, LOOKUP, "again", "c", 0, MESSAGES)?.finish(kubectl)?;
+    let jobs = kubectl.run(&["get", "jobs", "-o", "name"])?;
+    ensure!(jobs.is_empty(), "relocations are left: {jobs}");
     lookups(kubectl)?;
     Ok(None)
 }

@@ -1,4 +1,4 @@
-//! The `nsq_to_nsq --mirror` beside a local nsqd.
+//! An `nsq_to_nsq` beside a local nsqd: its mirror, or its relocation.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,19 +12,30 @@ use crate::dev::process::{Exited, Launch, Process};
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Not there, running, or waiting to be started again.
-#[derive(Default)]
-pub struct Mirror {
+pub struct Companion {
+    /// What it is for: the end of its name.
+    purpose: &'static str,
     process: Option<Process>,
     arguments: Vec<String>,
     not_before: Option<Instant>,
 }
 
-/// Name of the process beside a node's.
-pub fn name(pod: &str) -> String {
-    format!("{pod}-mirror")
-}
+impl Companion {
+    /// Not there yet.
+    pub fn new(purpose: &'static str) -> Self {
+        Self {
+            purpose,
+            process: None,
+            arguments: Vec::new(),
+            not_before: None,
+        }
+    }
 
-impl Mirror {
+    /// Name of the process beside a node's.
+    pub fn name(&self, pod: &str) -> String {
+        format!("{pod}-{}", self.purpose)
+    }
+
     /// Has it run with these arguments; `None`: not at all.
     pub fn keep(
         &mut self,
@@ -44,16 +55,16 @@ impl Mirror {
         let Some(arguments) = wanted.filter(|_| is_due) else {
             return;
         };
-        let data = cluster_data.join(name(pod));
+        let data = cluster_data.join(self.name(pod));
         let launch = Launch {
-            name: name(pod),
+            name: self.name(pod),
             binary: binaries.join("nsq_to_nsq"),
             arguments: arguments.clone(),
             log: data.with_extension("log"),
         };
         self.arguments = arguments;
         self.not_before = Some(Instant::now() + AGAIN);
-        // Should it not start, the pair's state tells, and it is tried again.
+        // Should it not start, the state of pairs and nodes tells, and it is tried again.
         self.process = Process::start(&launch, exits.clone()).ok();
         if let Some(process) = &self.process {
             let _ = std::fs::write(pid_file(&data), process.pid.to_string());
