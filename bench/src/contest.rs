@@ -1,5 +1,7 @@
 //! Who is measured, and at what.
 
+mod pair;
+
 use serde::Serialize;
 
 /// Bytes of every message.
@@ -12,8 +14,12 @@ pub const LATENCY_RATE: u32 = 1000;
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     Ours,
+    /// Two that mirror each other; the first is measured.
+    OursPair,
     Go,
     Nats,
+    /// A cluster; where the stream's leader is, is measured.
+    NatsThree,
     Redis,
 }
 
@@ -223,6 +229,7 @@ pub const CONTESTS: &[Contest] = &[
         contestants: &[GO_DISK, GO_DEFAULTS, OURS_WRITE],
         rows: &[row("flood-8", 8, FLOOD, &[KEEPS_UP])],
     },
+    pair::PAIR,
 ];
 
 const ONE: Pattern = Pattern {

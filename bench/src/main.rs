@@ -63,7 +63,10 @@ struct Options {
     /// the Go nsqd
     #[arg(long)]
     go_nsqd: PathBuf,
-    /// NATS, for `durable`
+    /// our nsq_to_nsq, for `pair`
+    #[arg(long)]
+    nsq_to_nsq: Option<PathBuf>,
+    /// NATS, for `durable` and `pair`
     #[arg(long)]
     nats_server: Option<PathBuf>,
     /// Redis, for `durable`
@@ -122,6 +125,7 @@ fn main() -> Result<()> {
     let rows = rows(contest, &options.rows)?;
     let programs = Programs {
         ours: options.nsqd,
+        nsq_to_nsq: options.nsq_to_nsq,
         go: options.go_nsqd,
         nats: options.nats_server,
         redis: options.redis_server,

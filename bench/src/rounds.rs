@@ -110,7 +110,7 @@ pub fn run(
     warm_up.latency /= 4;
     let pids: Vec<u32> = entrants
         .iter()
-        .map(|entrant| entrant.server.pid())
+        .flat_map(|entrant| entrant.server.pids())
         .collect();
     for round in 0..=scale.rounds {
         let scale = if round == 0 { warm_up } else { scale };
@@ -225,7 +225,7 @@ impl Entrant {
         };
         let publishers = Publishers::connect(&self.server, EMPTIERS)?;
         let sent = publishers.run(topic, FILL, until)?;
-        wait_idle(&[self.server.pid()])?;
+        wait_idle(&self.server.pids())?;
         let consumers = Consumers::connect(address, row.connections, topic)?;
         let (received, used) = self.metered(|| consumers.run(sent.messages))?;
         check(&sent, &received)?;

@@ -90,8 +90,10 @@ impl Speaker {
     /// When the server cannot be reached or greets otherwise than it should.
     pub fn connect(kind: Kind, address: SocketAddr, number: u64) -> Result<Self> {
         let (stream, answered): (TcpStream, Answered) = match kind {
-            Kind::Ours | Kind::Go => (nsq_rig::Connection::open(address)?.stream()?, nsq_answer),
-            Kind::Nats => (nats::connect(address, number)?, nats::answer),
+            Kind::Ours | Kind::OursPair | Kind::Go => {
+                (nsq_rig::Connection::open(address)?.stream()?, nsq_answer)
+            }
+            Kind::Nats | Kind::NatsThree => (nats::connect(address, number)?, nats::answer),
             Kind::Redis => (TcpStream::connect(address)?, redis::answer),
         };
         stream.set_nodelay(true)?;
@@ -120,7 +122,7 @@ impl Speaker {
         };
         let body = [b'x'; MESSAGE_BYTES];
         match self.kind {
-            Kind::Ours | Kind::Go => {
+            Kind::Ours | Kind::OursPair | Kind::Go => {
                 let mut command = Vec::new();
                 match pattern.batch {
                     1 => nsq_rig::push_pub(&mut command, topic, &body),
@@ -133,7 +135,7 @@ impl Speaker {
                 let stride = MESSAGE_BYTES + 4;
                 (Commands::new(&command, pattern, stride, 0, first), pattern)
             }
-            Kind::Nats => {
+            Kind::Nats | Kind::NatsThree => {
                 let command = nats::publish(topic, number, &body);
                 (Commands::new(&command, spread, 0, 2, first), spread)
             }

@@ -174,7 +174,7 @@ async fn bad_answers_are_none() {
         elsewhere.address
     );
     let large = format!("{}{json}", " ".repeat(2 << 20));
-    for reply in [
+    let replies = [
         redirect,
         answer(200, &large),
         answer(200, "not json"),
@@ -184,11 +184,13 @@ async fn bad_answers_are_none() {
         answer(500, json),
         "garbage\r\n\r\n".to_owned(),
         String::new(), // silence
-    ] {
-        let told = reply.clone();
-        let server = AuthServer::start(move |_| reply.clone());
-        let timeout = "--http-client-request-timeout=200ms";
-        let node = Node::start(&[&server.flag(), timeout]).await;
+    ];
+    // Each login is answered with the next.
+    let (told, asked) = (replies.clone(), AtomicUsize::new(0));
+    let server = AuthServer::start(move |_| replies[asked.fetch_add(1, Ordering::SeqCst)].clone());
+    let timeout = "--http-client-request-timeout=200ms";
+    let node = Node::start(&[&server.flag(), timeout]).await;
+    for told in told {
         let mut wire = connect(&node).await;
         wire.send(&sized("AUTH", &[b"good"])).await;
         let refused = support::Frame::Error("E_AUTH_FAILED AUTH failed".to_owned());

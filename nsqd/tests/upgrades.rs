@@ -14,6 +14,7 @@ use support::upgrade::{
 use support::{Node, http, identify, wire};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::version::TLS12;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection};
 
 /// Half of it compresses well, half of it not at all.
@@ -290,6 +291,18 @@ async fn clients_show_the_certificates_that_are_asked_for() {
         "--tls-client-auth-policy=require-verify",
     ];
     assert!(Options::from_args("vm", missing).is_err());
+}
+
+/// tls1.0 and tls1.1 are taken as tls1.2, the oldest that is spoken.
+#[tokio::test]
+async fn the_oldest_version_is_the_one_that_is_asked_for() {
+    let cert = Cert::new();
+    for (oldest, speaks) in [("tls1.0", true), ("tls1.2", true), ("tls1.3", false)] {
+        let node = node(&cert, &[&format!("--tls-min-version={oldest}")]).await;
+        let client = cert.client_speaking(&[&TLS12], None);
+        assert_eq!(is_let_in(&node, client).await, speaks, "{oldest}");
+        assert!(is_let_in(&node, cert.client(None)).await, "{oldest}");
+    }
 }
 
 #[tokio::test]

@@ -3,5 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod connect;
+pub mod forward;
 pub mod mirror;
 pub mod relocate;

@@ -12,12 +12,22 @@ pub fn bench(arguments: &[String]) -> Result<()> {
     if arguments.iter().any(|argument| argument == "--help") {
         return judge("nsq-bench", arguments);
     }
+    let is = |contest: &str| arguments.iter().any(|argument| argument == contest);
     let mut all = vec![
         format!("--nsqd={}", nsqd()?.display()),
         format!("--go-nsqd={}", go_nsq::build()?.join("nsqd").display()),
     ];
-    if arguments.iter().any(|argument| argument == "durable") {
+    if is("pair") {
+        let programs = programs::build_packages(&["nsqd", "nsq-tools"])?;
+        all.push(format!(
+            "--nsq-to-nsq={}",
+            programs.join("nsq_to_nsq").display()
+        ));
+    }
+    if is("pair") || is("durable") {
         all.push(format!("--nats-server={}", peers::nats()?.display()));
+    }
+    if is("durable") {
         all.push(format!("--redis-server={}", peers::redis()?.display()));
     }
     all.extend_from_slice(arguments);

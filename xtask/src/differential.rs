@@ -6,7 +6,7 @@ use crate::bench::judge;
 use crate::{go_nsq, programs};
 
 pub fn run(arguments: &[String]) -> Result<()> {
-    let ours = programs::build_packages(&["nsqd", "nsqlookupd"])?;
+    let ours = programs::build_packages(&["nsqd", "nsqlookupd", "nsq-tools"])?;
     let mut all = vec![
         format!("--ours={}", ours.display()),
         format!("--theirs={}", go_nsq::build()?.display()),

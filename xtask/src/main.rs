@@ -42,7 +42,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "simulate",
-        help: "nsqd in virtual time under crashes: [--seeds N [--from F] | --seed S]",
+        help: "nsqd in virtual time under crashes: [--pair] [--seeds N [--from F] [--first] | --seed S]",
         run: programs::simulate,
     },
     Verb {
@@ -52,7 +52,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "bench",
-        help: "our nsqd and others, side by side: [speed|levels|durable|flood]; --quick, --rows, --help",
+        help: "our nsqd and others, side by side: [speed|levels|durable|flood|pair|scale]; --quick, --rows, --help",
         run: bench::bench,
     },
     Verb {

@@ -4,24 +4,59 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use crate::speaker::Answer;
 
 const STREAM: &str = "bench";
-const CREATE: &str = r#"{"name":"bench","subjects":["bench.>"],"storage":"file","retention":"limits","num_replicas":1,"discard":"new"}"#;
+/// A cluster that has not chosen its leaders after this never will.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(200);
+/// A cluster without a leader does not answer at all.
+const ANSWER: Duration = Duration::from_secs(10);
 
-/// How it is started: syncs before each acknowledgement.
+/// How one alone is started: syncs before each acknowledgement.
 ///
 /// # Errors
 /// When the configuration cannot be written.
 pub fn command(program: &Path, data: &Path, port: u16) -> Result<Command> {
-    let config = data.join("nats.conf");
+    configured(program, data, &settings(data, port))
+}
+
+/// How the one at `at` of a cluster is started; `ports` and `routes` are those of all.
+///
+/// # Errors
+/// When the configuration cannot be written.
+pub fn member(
+    program: &Path,
+    data: &Path,
+    at: usize,
+    ports: &[u16],
+    routes: &[u16],
+) -> Result<Command> {
+    let own = data.join(at.to_string());
+    std::fs::create_dir_all(&own)?;
+    let others = routes.iter().map(|port| format!("nats://127.0.0.1:{port}"));
     let text = format!(
-        "listen: 127.0.0.1:{port}\njetstream {{ store_dir: \"{}\", sync_interval: always }}\n",
-        data.display()
+        "{}server_name: n{at}\ncluster {{ name: bench, listen: \"127.0.0.1:{}\", routes: [{}] }}\n",
+        settings(&own, ports[at]),
+        routes[at],
+        others.collect::<Vec<_>>().join(", "),
     );
+    configured(program, &own, &text)
+}
+
+fn settings(data: &Path, port: u16) -> String {
+    format!(
+        "listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: \"{}\", sync_interval: always }}\n",
+        data.display()
+    )
+}
+
+fn configured(program: &Path, data: &Path, text: &str) -> Result<Command> {
+    let config = data.join("nats.conf");
     std::fs::write(&config, text).with_context(|| config.display().to_string())?;
     let mut command = Command::new(program);
     command.arg("-c").arg(config);
@@ -100,9 +135,38 @@ pub fn answer(input: &[u8]) -> Result<Option<Answer>> {
 ///
 /// # Errors
 /// When it cannot be made.
-pub fn prepare(address: SocketAddr) -> Result<()> {
-    ask(address, &format!("$JS.API.STREAM.CREATE.{STREAM}"), CREATE)?;
+pub fn prepare(address: SocketAddr, replicas: usize) -> Result<()> {
+    let create = format!(
+        r#"{{"name":"{STREAM}","subjects":["bench.>"],"storage":"file","retention":"limits","num_replicas":{replicas},"discard":"new"}}"#
+    );
+    ask(address, &format!("$JS.API.STREAM.CREATE.{STREAM}"), &create)?;
     Ok(())
+}
+
+/// Makes the stream in a cluster that may still be coming up; the index of the member that leads it.
+///
+/// # Errors
+/// When it cannot be made for a long time.
+pub fn prepare_cluster(addresses: &[SocketAddr]) -> Result<usize> {
+    let began = Instant::now();
+    loop {
+        let led = prepare(addresses[0], addresses.len()).and_then(|()| leader(addresses[0]));
+        match led {
+            Ok(at) if at < addresses.len() => return Ok(at),
+            Ok(at) => bail!("n{at} leads the stream, and is nobody"),
+            Err(error) if began.elapsed() > PATIENCE => return Err(error),
+            Err(_) => std::thread::sleep(LOOK),
+        }
+    }
+}
+
+fn leader(address: SocketAddr) -> Result<usize> {
+    let told = ask(address, &format!("$JS.API.STREAM.INFO.{STREAM}"), "")?;
+    let current = told["cluster"]["replicas"].as_array();
+    let current = current.is_some_and(|all| all.iter().all(|one| one["current"] == true));
+    let name = told["cluster"]["leader"].as_str().filter(|_| current);
+    let at = name.and_then(|name| name.strip_prefix('n')?.parse().ok());
+    at.context("a stream without a leader, or with replicas that are behind")
 }
 
 /// Messages in the stream, which is emptied.
@@ -118,6 +182,7 @@ pub fn take_count(address: SocketAddr) -> Result<u64> {
 
 fn ask(address: SocketAddr, subject: &str, body: &str) -> Result<serde_json::Value> {
     let mut stream = connect(address, 0)?;
+    stream.set_read_timeout(Some(ANSWER))?;
     let request = format!("PUB {subject} _INBOX.b0 {}\r\n{body}\r\n", body.len());
     stream.write_all(request.as_bytes())?;
     let mut reader = BufReader::new(stream);

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use nsq_codec::{Codec, Compression};
 use nsq_daemon::stream::Socket;
 use nsq_daemon::tls::TlsAcceptor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,8 +15,6 @@ use tokio_rustls::Accept;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::server::TlsStream;
 use x509_parser::prelude::{FromDer, X509Certificate};
-
-use super::codec::{Codec, Compression};
 
 /// NSQ's bound of a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -8,8 +8,8 @@ use nsq_daemon::stream::Socket;
 use nsq_protocol::{Negotiated, ProtocolError};
 
 use super::Connection;
-use super::codec::Compression;
 use crate::options::TlsRequired;
+use nsq_codec::Compression;
 
 /// What is still to be done. Nothing is read or delivered before it is done.
 pub(super) struct Upgrade {

@@ -239,6 +239,8 @@ fn import(
         if base.is_some_and(|base| base >= adoption.began) {
             return Ok(false);
         }
+        // R16: what was finished a moment ago counts too.
+        crate::journal_log::log_queue(nsqd, queue)?;
         let takers = takers(nsqd, queue, channels, message);
         if takers.waiting.is_empty() && !message.held {
             return Ok(false);

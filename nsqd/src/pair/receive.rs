@@ -50,7 +50,7 @@ impl Pair {
         }
     }
 
-    fn holding(&self, shared: &Shared) -> Holding {
+    pub(super) fn holding(&self, shared: &Shared) -> Holding {
         let mirror = shared.mirror.as_ref();
         Holding {
             mirror: mirror.map(|mirror| (mirror.incarnation, mirror.end)),

@@ -69,6 +69,46 @@ pub fn mirror_is_pending(nsqd: &Nsqd) -> bool {
     shared.mirror.as_ref().is_some_and(Mirror::is_pending)
 }
 
+/// Everything that the mirror has was adopted, as far as it is unfinished.
+pub fn mirror_is_covered(nsqd: &Nsqd) -> bool {
+    let shared = nsqd.pair.shared.lock();
+    let pending = shared.mirror.as_ref().is_some_and(Mirror::is_pending);
+    !pending || nsqd.pair.holding(&shared).is_covered()
+}
+
+/// The peer has everything before this, and lacks nothing that came earlier; `None` without a link.
+pub fn acknowledged(nsqd: &Nsqd) -> Option<nsq_journal::Lsn> {
+    let shared = nsqd.pair.shared.lock();
+    (shared.origin_up && shared.copy.whole).then_some(shared.copy.acked)
+}
+
+/// Shows the own messages that channels have not finished: topic, channel and body.
+pub fn unfinished(nsqd: &Arc<Nsqd>, show: &mut dyn FnMut(&str, &str, &[u8])) {
+    for topic in nsqd.topics() {
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let batch = topic.read(|queue| queue.unfinished(at));
+            from = batch.next;
+            if let Some(page) = batch.needs {
+                match nsqd.read_block(&page) {
+                    Ok(paged) => drop(topic.change_now(nsqd, |queue, _| queue.page_in(at, paged))),
+                    Err(_) => return,
+                }
+                continue;
+            }
+            topic.read(|queue| {
+                for message in &batch.messages {
+                    let body = message.chunk.0.bytes(message.offset, message.len);
+                    let names = message.pending.iter();
+                    let names = names.filter_map(|pending| queue.channel_name(pending.channel));
+                    names.for_each(|channel| show(&topic.name, channel, body));
+                }
+            });
+            topic.change_now(nsqd, |queue, _| queue.evict());
+        }
+    }
+}
+
 /// Bodies of the own messages that only this node has, as it reports them.
 pub fn alone(nsqd: &Arc<Nsqd>) -> Vec<Vec<u8>> {
     let acked = nsqd.pair.shared.lock().copy.mirrored();

@@ -137,6 +137,8 @@ impl Coming {
         let committed = self.live.committed(nsqd);
         self.live.change_now(nsqd, |queue, effects| {
             let here = !matches!(queue.whereabouts(message.id), Here::No);
+            // What was finished a moment ago counts too.
+            crate::journal_log::log_queue(nsqd, queue)?;
             let takers = self.takers(nsqd, queue, message, here);
             if here && takers.finished.is_empty() {
                 return Ok(None);

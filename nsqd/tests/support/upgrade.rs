@@ -9,7 +9,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
 use super::{Node, identify};
 
@@ -48,10 +49,19 @@ impl Cert {
 
     /// A client that trusts this certificate, and shows its own if it has one.
     pub fn client(&self, own: Option<&Cert>) -> Arc<ClientConfig> {
+        self.client_speaking(&[&TLS12, &TLS13], own)
+    }
+
+    /// As [`Cert::client`], and speaks these versions of TLS.
+    pub fn client_speaking(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        own: Option<&Cert>,
+    ) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).unwrap();
         let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots);
         Arc::new(match own {

@@ -2,6 +2,7 @@
 //! docs/differences.md lists with its reason.
 
 mod differences;
+mod forward;
 mod http;
 mod lookupd;
 mod nsqd;
@@ -238,6 +239,29 @@ impl Found<'_> {
     }
 }
 
+/// `nsq_to_nsq`, between nsqds of ours.
+fn forwards(options: &Options, found: &mut Found) -> Result<()> {
+    let nsqd = options.ours.join("nsqd");
+    let [theirs, ours] = [&options.theirs, &options.ours].map(|path| path.join("nsq_to_nsq"));
+    for flags in forward::CASES {
+        let name = format!("nsq_to_nsq: {}", flags.join(" "));
+        if found.wants(&name) {
+            let outcome = |program| forward::outcome(&nsqd, program, flags);
+            let theirs = outcome(&theirs).with_context(|| format!("theirs: {name}"))?;
+            let ours = outcome(&ours).with_context(|| format!("ours: {name}"))?;
+            found.compare(name, theirs, ours);
+        }
+    }
+    for flags in forward::REFUSED {
+        let name = format!("nsq_to_nsq refuses: {}", flags.join(" "));
+        if found.wants(&name) {
+            let refusal = |program| forward::refusal(program, flags);
+            found.compare(name, refusal(&theirs)?, refusal(&ours)?);
+        }
+    }
+    Ok(())
+}
+
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
     let mut found = Found {
@@ -258,6 +282,7 @@ fn main() -> Result<ExitCode> {
         &mut found,
     )?;
     lookupds.requests("nsqlookupd", &http::lookupd(), &mut found)?;
+    forwards(&options, &mut found)?;
     for one in found.unexpected.iter().take(SHOWN) {
         println!("{one}");
     }

@@ -1,5 +1,6 @@
-//! `nsq-simulation [--pair] [--seed S [--message N] | --seeds N [--from F]]`: runs worlds and prints
-//! what came of them; with `--pair` worlds of two nodes that mirror each other.
+//! `nsq-simulation [--pair] [--seed S [--message N] | --seeds N [--from F] [--first]]`: runs worlds and prints
+//! what came of them; with `--pair` worlds of two nodes that mirror each other, with `--first` up to the first that
+//! fails.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -21,12 +22,18 @@ fn main() -> ExitCode {
 }
 
 fn simulate() -> Result<bool> {
-    let (mut from, mut count, mut one, mut paired) = (0, 100, false, false);
+    let (mut from, mut count, mut one) = (0, 100, false);
+    let (mut paired, mut first) = (false, false);
     let mut traced = None;
     let mut words = std::env::args().skip(1);
     while let Some(flag) = words.next() {
-        if flag == "--pair" {
-            paired = true;
+        let switch = match flag.as_str() {
+            "--pair" => Some(&mut paired),
+            "--first" => Some(&mut first),
+            _ => None,
+        };
+        if let Some(switch) = switch {
+            *switch = true;
             continue;
         }
         let value = words
@@ -38,12 +45,13 @@ fn simulate() -> Result<bool> {
             "--message" => traced = Some(value),
             "--seeds" => count = value,
             "--from" => from = value,
-            _ => bail!("usage: simulate [--pair] [--seed S | --seeds N [--from F]]"),
+            _ => bail!("usage: simulate [--pair] [--seed S | --seeds N [--from F] [--first]]"),
         }
     }
     let (mut steps, mut crashes, mut failed) = (0, 0, 0);
     let began = Instant::now();
-    for seed in from..from + count {
+    let mut seeds = from..from + count;
+    while let Some(seed) = seeds.next().filter(|_| !(first && failed > 0)) {
         let (verdict, took) = match paired {
             true => pair_world(seed, one, traced),
             false => world(seed, one),
@@ -65,6 +73,7 @@ fn simulate() -> Result<bool> {
         }
     }
     let took = began.elapsed().as_secs_f64();
+    let count = seeds.start - from;
     println!(
         "{count} worlds, {steps} steps, {crashes} crashes in {took:.1} s ({:.0} steps/s): {failed} failed",
         steps as f64 / took

@@ -1,10 +1,9 @@
-//! `nsq_to_nsq`: from one nsqd to another. With `--mirror` it carries the journal of one node of a pair to the other, with
+//! `nsq_to_nsq`: from some nsqds to others, message by message. With `--mirror` it carries the journal of one node of a pair to the other, with
 //! `--relocate` it moves what is unfinished, identity kept.
 
 use std::process::ExitCode;
 
-use nsq_daemon::Stop;
-use nsq_tools::{mirror, relocate};
+use nsq_tools::{forward, mirror, relocate};
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
@@ -15,9 +14,6 @@ fn main() -> ExitCode {
     match () {
         () if is_mode("mirror") => mirror::main(args),
         () if is_mode("relocate") => relocate::main(args),
-        () => {
-            Stop::Fatal("nothing to do: --mirror and --relocate are the modes there are".to_owned())
-                .report("[nsq_to_nsq] ")
-        }
+        () => forward::main(args),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Check, Mutation};
 
-const WORLDS: Check = Check::Pairs(&["--seeds", "100"]);
+const WORLDS: Check = Check::Pairs(&["--first", "--seeds", "100"]);
 
 pub const RULES: &[Mutation] = &[
     Mutation {
@@ -20,10 +20,11 @@ pub const RULES: &[Mutation] = &[
         checks: &[WORLDS],
     },
     Mutation {
-        name: "R3 the holder does not cut",
-        file: "nsqd/src/pair/holder.rs",
-        old: "if end.lsn <= last && !put_back {",
-        new: "if end.lsn <= last || !put_back {",
+        // Not only the holder's cut: the origin compares runs too, and sends a list where they differ.
+        name: "R3 positions do not carry the run",
+        file: "nsqd/src/pair/runs.rs",
+        old: "Some(self.runs.get(at + 1).map_or(self.end, |next| next.lsn))",
+        new: "Some(self.runs.get(at + 1).map_or(self.end, |_| self.end))",
         checks: &[WORLDS],
     },
     Mutation {

@@ -11,20 +11,22 @@ const LAYERS: &[(&str, u8)] = &[
     ("nsq-protocol", 0),
     ("nsq-queue", 1),
     ("nsq-journal", 1),
+    ("nsq-codec", 1),
     ("nsq-http-api", 2),
     ("nsq-daemon", 3),
-    ("nsq-auditor", 4),
-    ("nsq-rig", 4),
-    ("nsqd", 4),
-    ("nsqlookupd", 4),
-    ("nsq-tools", 4),
-    ("nsq-operator", 4),
+    ("nsq-client", 4),
+    ("nsq-auditor", 5),
+    ("nsq-rig", 5),
+    ("nsqd", 5),
+    ("nsqlookupd", 5),
+    ("nsq-tools", 5),
+    ("nsq-operator", 5),
     ("xtask", 9),
 ];
 
 /// Everything under these directories judges the products.
 const JUDGES: &[&str] = &["/tests/", "/bench/"];
-const JUDGE: u8 = 5;
+const JUDGE: u8 = 6;
 
 pub fn check() -> Result<Vec<String>> {
     let metadata = output(cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;

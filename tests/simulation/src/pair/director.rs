@@ -13,6 +13,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::task::JoinSet;
 
+use super::finishes;
 use super::node::NAMES;
 use super::world::PairWorld;
 use crate::plan::{Level, TOPICS};
@@ -41,6 +42,7 @@ struct Director<'a> {
     random: StdRng,
     outages: usize,
     losses: usize,
+    goes: bool,
     adoptions: usize,
     partitions: usize,
     /// At level `write` one power cut is survived.
@@ -63,6 +65,7 @@ pub async fn run(world: &Arc<PairWorld>, publishers: &mut JoinSet<()>) -> (u64, 
         outages: plan.outages,
         // At level `write` not both: what the cut took from one is on the other only.
         losses: if cut { 0 } else { plan.losses },
+        goes: plan.goes && !cut,
         adoptions: plan.adoptions,
         partitions: plan.partitions,
         cuts: if write { usize::from(cut) } else { usize::MAX },
@@ -79,6 +82,7 @@ pub async fn run(world: &Arc<PairWorld>, publishers: &mut JoinSet<()>) -> (u64, 
         let wait = director.random.random_range(1..=plan.slow_disk_us);
         tokio::time::sleep(Duration::from_micros(wait)).await;
         director.go_on().await;
+        finishes::look(world);
         director.trace();
         while publishers.try_join_next().is_some() {}
         let is_calm = publishers.is_empty() && director.is_done();
@@ -101,18 +105,33 @@ pub async fn run(world: &Arc<PairWorld>, publishers: &mut JoinSet<()>) -> (u64, 
 impl Director<'_> {
     async fn go_on(&mut self) {
         let now = self.world.now();
+        // What has just been written is not on either disk yet; what was, is on one of them, perhaps.
+        if now >= self.next {
+            // Often one thing follows close upon another: in the midst of what the first began.
+            let soon = [400_000_000, 400_000_000, 20_000_000][self.random.random_range(0..3)];
+            self.next = now + self.random.random_range(1_000_000..soon);
+            self.happen().await;
+        }
+        if self.world.plan.eager && self.lost > 0 && self.losses > 0 && self.both_mirrored() {
+            // The first moment at which they say that they can do without.
+            let index = self.random.random_range(0..2);
+            self.lose_disk(index);
+        }
         for index in 0..2 {
-            if self.world.nsqd(index).is_none() && now >= self.restart_at[index] {
+            let is_gone = self.world.gone() == Some(index);
+            if !is_gone && self.world.nsqd(index).is_none() && now >= self.restart_at[index] {
                 self.world.start(index);
             }
             keep_house(self.world, index, &mut self.random);
         }
+        if let Some(gone) = self.world.gone()
+            && let Some(nsqd) = self.world.nsqd(1 - gone)
+            && !pair::mirror_is_covered(&nsqd)
+        {
+            pair::adopt(&nsqd, NAMES[gone]); // whoever watches sees to it
+        }
         if now >= self.heal_at && self.world.partitioned.swap(false, Ordering::Relaxed) {
             self.world.note("the partition heals");
-        }
-        if now >= self.next {
-            self.next = now + self.random.random_range(1_000_000..400_000_000);
-            self.happen().await;
         }
     }
 
@@ -137,12 +156,12 @@ impl Director<'_> {
 
     fn is_done(&self) -> bool {
         let left = self.outages + self.losses + self.adoptions + self.partitions;
-        left == 0 && !self.world.partitioned.load(Ordering::Relaxed)
+        left == 0 && !self.goes && !self.world.partitioned.load(Ordering::Relaxed)
     }
 
     async fn happen(&mut self) {
         let index = self.random.random_range(0..2);
-        match self.random.random_range(0..4) {
+        match self.random.random_range(0..5) {
             0 if self.outages > 0 => {
                 self.outages -= 1;
                 self.outage(index).await;
@@ -167,7 +186,22 @@ impl Director<'_> {
                 let lasts = lasts[self.random.random_range(0..3)];
                 self.heal_at = self.world.now() + self.random.random_range(1..lasts);
             }
+            4 if self.goes => self.go(index),
             _ => {}
+        }
+    }
+
+    /// R14: whoever is left goes on alone.
+    fn go(&mut self, index: usize) {
+        let lost = self.lost;
+        self.losses += 1;
+        self.lose_disk(index);
+        if self.lost > lost {
+            self.world.note("it will not come back");
+            self.world.bury(index);
+            (self.goes, self.losses) = (false, 0);
+        } else {
+            self.losses -= 1;
         }
     }
 
@@ -210,14 +244,16 @@ impl Director<'_> {
         }
     }
 
+    fn both_mirrored(&self) -> bool {
+        (0..2).all(|index| {
+            let nsqd = self.world.nsqd(index);
+            nsqd.is_some_and(|nsqd| pair::is_mirrored(&nsqd))
+        })
+    }
+
     /// The first disk at any time, a second one only when both nodes say so.
     fn lose_disk(&mut self, index: usize) {
-        let ready = |index: usize| {
-            self.world
-                .nsqd(index)
-                .is_some_and(|nsqd| pair::is_mirrored(&nsqd))
-        };
-        if self.lost > 0 && !(ready(0) && ready(1)) {
+        if self.lost > 0 && !self.both_mirrored() {
             return;
         }
         let Some(node) = self.world.nodes[index].lock().take() else {
@@ -276,7 +312,10 @@ fn keep_house(world: &PairWorld, index: usize, random: &mut StdRng) {
     let Some(nsqd) = world.nsqd(index) else {
         return;
     };
-    nsqd.journal.commit();
+    // One disk may be slower than the other: it is the order of their syncs that rules are about.
+    if random.random_bool(world.plan.commits[index]) {
+        nsqd.journal.commit();
+    }
     let mut result = Ok(());
     if random.random_bool(0.3) {
         result = nsqd.journal.keep_house();
@@ -304,6 +343,10 @@ fn left(nsqd: &Nsqd) -> u64 {
 
 /// S4: everything has been finished, both copies agree, and both nodes say so.
 fn is_at_rest(world: &PairWorld) -> bool {
+    if let Some(gone) = world.gone() {
+        let nsqd = world.nsqd(1 - gone);
+        return nsqd.is_some_and(|nsqd| left(&nsqd) == 0 && pair::mirror_is_covered(&nsqd));
+    }
     (0..2).all(|index| {
         world.nsqd(index).is_some_and(|nsqd| {
             left(&nsqd) == 0 && !pair::mirror_is_pending(&nsqd) && pair::is_mirrored(&nsqd)
@@ -312,7 +355,7 @@ fn is_at_rest(world: &PairWorld) -> bool {
 }
 
 fn complain_of_rest(world: &PairWorld) {
-    for index in 0..2 {
+    for index in (0..2).filter(|&index| world.gone() != Some(index)) {
         let complaint = match world.nsqd(index) {
             None => format!("{index} is not up at the end"),
             Some(nsqd) => format!(

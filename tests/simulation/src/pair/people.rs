@@ -8,6 +8,7 @@ use nsq_auditor::encode;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::finishes::Accepted;
 use super::world::PairWorld;
 use crate::client::{Connection, Frame};
 use crate::plan::TOPICS;
@@ -23,6 +24,9 @@ pub async fn publish(world: Arc<PairWorld>, index: u64) {
         let node = random.random_range(0..2);
         if let Some(mut connection) = world.connect(node).await {
             send(&world, &mut connection, &mut random, &mut next, end).await;
+        }
+        if world.gone().is_some() && world.plan.block {
+            return; // nobody will ever acknowledge it
         }
         world.pause(&mut random, 5).await;
     }
@@ -92,8 +96,10 @@ impl Consumer {
     pub async fn run(self, world: Arc<PairWorld>) {
         let mut random = StdRng::seed_from_u64(world.plan.seed ^ (0x7000 + self.index));
         while !world.is_over() {
+            let life = world.life(self.node);
             if let Some(mut connection) = world.connect(self.node).await {
-                self.consume(&world, &mut connection, &mut random).await;
+                self.consume(&world, &mut connection, &mut random, life)
+                    .await;
             }
             world.pause(&mut random, 20).await;
         }
@@ -104,6 +110,7 @@ impl Consumer {
         world: &PairWorld,
         connection: &mut Connection,
         random: &mut StdRng,
+        life: u64,
     ) -> Option<()> {
         let identify = r#"{"msg_timeout":60000,"heartbeat_interval":1000}"#;
         let mut hello = b"IDENTIFY\n".to_vec();
@@ -131,13 +138,7 @@ impl Consumer {
                     self.settle(world, connection, random, id, number, &mut finishing)
                         .await?;
                 }
-                Frame::Error(text) => {
-                    let known = ["E_FIN_FAILED", "E_REQ_FAILED", "E_TOUCH_FAILED"];
-                    // The peer's consumers may have finished it, or the peer may own it now.
-                    if !known.iter().any(|code| text.starts_with(code)) {
-                        self.complain(world, &format!("was told {text}"));
-                    }
-                }
+                Frame::Error(text) => self.failed(world, &text, life, &mut finishing),
                 other => self.complain(world, &format!("was told {other:?}")),
             }
         }
@@ -179,11 +180,50 @@ impl Consumer {
         world.trace(number, &what);
         finishing.insert(id, number);
         world.step();
-        connection.send(format!("FIN {text}\n").as_bytes()).await?;
+        // TOUCH is answered if FIN was accepted.
+        let finish = format!("FIN {text}\nTOUCH {text}\n");
+        connection.send(finish.as_bytes()).await?;
         let now = world.now();
         let mut auditor = world.auditor.lock();
         auditor.finished(self.topic, self.channel, number, now);
         Some(())
+    }
+
+    /// The peer's consumers may have finished it, or the peer may own it now.
+    fn failed(
+        &self,
+        world: &PairWorld,
+        text: &str,
+        life: u64,
+        finishing: &mut HashMap<[u8; 16], u64>,
+    ) {
+        let mut words = text.split(' ');
+        let (code, id) = (
+            words.next(),
+            words.nth(1).and_then(|id| id.as_bytes().first_chunk()),
+        );
+        let mut number = || id.and_then(|id: &[u8; 16]| finishing.remove(id));
+        match code {
+            Some("E_FIN_FAILED") => {
+                if let Some(number) = number() {
+                    let mut auditor = world.auditor.lock();
+                    auditor.finish_failed(self.topic, self.channel, number);
+                }
+            }
+            Some("E_TOUCH_FAILED") => {
+                let accepted = number().map(|number| Accepted {
+                    fate: (self.topic, self.channel, number),
+                    node: self.node,
+                    life,
+                    at: world.now(),
+                });
+                accepted
+                    .into_iter()
+                    .for_each(|one| world.finishes.lock().accepted(one));
+            }
+            Some("E_REQ_FAILED") => {}
+            _ => self.complain(world, &format!("was told {text}")),
+        }
     }
 
     fn complain(&self, world: &PairWorld, what: &str) {

@@ -23,10 +23,16 @@ pub struct PairPlan {
     pub segment_bytes: u64,
     pub checkpoint_every: u64,
     pub slow_disk_us: u64,
+    /// How often each disk syncs when it might.
+    pub commits: [f64; 2],
     /// Crashes, power cuts and stops of a node.
     pub outages: usize,
     /// Disks lost; a further one only when the pair says that it may be.
     pub losses: usize,
+    /// One of the nodes goes for good, with its disk.
+    pub goes: bool,
+    /// A further disk is lost at the first moment at which that may be.
+    pub eager: bool,
     pub adoptions: usize,
     pub partitions: usize,
     /// Outages that take both nodes.
@@ -62,6 +68,9 @@ impl PairPlan {
             adoptions: random.random_range(0..=4),
             partitions: random.random_range(0..=3),
             both: random.random_bool(0.3),
+            goes: random.random_bool(0.2),
+            eager: random.random_bool(0.5),
+            commits: [(); 2].map(|()| [1.0, 0.3, 0.05][random.random_range(0..3)]),
             verbose: false,
             traced: None,
         }

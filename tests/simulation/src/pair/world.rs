@@ -17,6 +17,7 @@ use tokio::io::DuplexStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::finishes::Finishes;
 use super::node::PairNode;
 use super::people::{self, Consumer};
 use super::{PairPlan, director};
@@ -30,7 +31,11 @@ pub struct PairWorld {
     pub auditor: Mutex<Auditor>,
     /// Of the disk each node has.
     pub incarnations: [AtomicU64; 2],
+    pub finishes: Mutex<Finishes>,
     pub partitioned: AtomicBool,
+    lives: [AtomicU64; 2],
+    /// The node that will not come back, counted from 1.
+    gone: AtomicU64,
     began: Instant,
     steps: AtomicU64,
     draining: AtomicBool,
@@ -152,7 +157,10 @@ impl PairWorld {
             nodes: [Mutex::new(None), Mutex::new(None)],
             auditor: Mutex::new(Auditor::new(rules, channels)),
             incarnations: [AtomicU64::new(101), AtomicU64::new(102)],
+            finishes: Mutex::default(),
             partitioned: AtomicBool::new(false),
+            lives: [AtomicU64::new(0), AtomicU64::new(0)],
+            gone: AtomicU64::new(0),
             began: Instant::now(),
             steps: AtomicU64::new(0),
             draining: AtomicBool::new(false),
@@ -175,6 +183,7 @@ impl PairWorld {
                 if stats.run == 1 {
                     super::director::make_channels(self, &node.nsqd);
                 }
+                self.lives[index].fetch_add(1, Ordering::Relaxed);
                 *self.nodes[index].lock() = Some(node);
             }
             Err(error) => {
@@ -187,6 +196,22 @@ impl PairWorld {
     pub fn nsqd(&self, index: usize) -> Option<Arc<Nsqd>> {
         let node = self.nodes[index].lock();
         node.as_ref().map(|node| Arc::clone(&node.nsqd))
+    }
+
+    /// Which of its lives the node is in.
+    pub fn life(&self, index: usize) -> u64 {
+        self.lives[index].load(Ordering::Relaxed)
+    }
+
+    /// The node is gone for good, with its disk.
+    pub fn bury(&self, index: usize) {
+        self.gone.store(index as u64 + 1, Ordering::Relaxed);
+    }
+
+    /// The node that is gone for good.
+    pub fn gone(&self) -> Option<usize> {
+        let gone = self.gone.load(Ordering::Relaxed) as usize;
+        gone.checked_sub(1)
     }
 
     fn pipe(&self, index: usize) -> Option<DuplexStream> {

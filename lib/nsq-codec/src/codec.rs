@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use flate2::{Compress, Decompress, FlushCompress, FlushDecompress, Status};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::snappy::Snappy;
+use crate::snappy::Snappy;
 
 /// Compressed bytes read at once.
 const READ: usize = 16 * 1024;
@@ -16,13 +16,14 @@ const WRITE: usize = 64 * 1024;
 
 /// What IDENTIFY agreed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Compression {
+pub enum Compression {
     Snappy,
     /// Its level, in [1,9].
     Deflate(u32),
 }
 
-pub(super) struct Codec {
+/// Both directions of one connection.
+pub struct Codec {
     kind: Kind,
     /// Compressed, and not decoded.
     input: Vec<u8>,
@@ -46,7 +47,8 @@ enum Kind {
 
 impl Codec {
     /// `input`: compressed bytes that were read already.
-    pub(super) fn new(compression: Compression, input: Vec<u8>) -> Self {
+    #[must_use]
+    pub fn new(compression: Compression, input: Vec<u8>) -> Self {
         let kind = match compression {
             Compression::Snappy => Kind::Snappy(Snappy::new()),
             Compression::Deflate(level) => Kind::Deflate {
@@ -65,7 +67,10 @@ impl Codec {
     }
 
     /// Never decodes more than `buffer` has room for.
-    pub(super) fn poll_read(
+    ///
+    /// # Errors
+    /// The stream's, or what came is not compressed like this.
+    pub fn poll_read(
         &mut self,
         stream: &mut (impl AsyncRead + Unpin),
         cx: &mut Context<'_>,
@@ -109,7 +114,11 @@ impl Codec {
         Ok((used, got))
     }
 
-    pub(super) fn poll_write(
+    /// Compresses some of `plain`, when what was compressed before is with the stream.
+    ///
+    /// # Errors
+    /// The stream's.
+    pub fn poll_write(
         &mut self,
         stream: &mut (impl AsyncWrite + Unpin),
         cx: &mut Context<'_>,
@@ -128,7 +137,10 @@ impl Codec {
     }
 
     /// Until everything that was written is with the peer, and decodable there.
-    pub(super) fn poll_flush(
+    ///
+    /// # Errors
+    /// The stream's.
+    pub fn poll_flush(
         &mut self,
         stream: &mut (impl AsyncWrite + Unpin),
         cx: &mut Context<'_>,

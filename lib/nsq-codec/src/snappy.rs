@@ -16,7 +16,7 @@ const CHECKSUM: usize = 4;
 const COMPRESSED: u8 = 0x00;
 const UNCOMPRESSED: u8 = 0x01;
 
-pub(super) struct Snappy {
+pub(crate) struct Snappy {
     encoder: Encoder,
     begun: bool,
     /// The chunk that was decoded last, and how much of it was taken.
@@ -27,7 +27,7 @@ pub(super) struct Snappy {
 }
 
 impl Snappy {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             encoder: Encoder::new(),
             begun: false,
@@ -38,7 +38,7 @@ impl Snappy {
     }
 
     /// Appends `plain` to `out` as chunks, after the identifier the first time.
-    pub(super) fn encode(&mut self, plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+    pub(crate) fn encode(&mut self, plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
         if !self.begun {
             out.extend_from_slice(IDENTIFIER);
             self.begun = true;
@@ -74,7 +74,7 @@ impl Snappy {
     ///
     /// # Errors
     /// The input is not in the framing format.
-    pub(super) fn decode(&mut self, input: &[u8], out: &mut [u8]) -> io::Result<(usize, usize)> {
+    pub(crate) fn decode(&mut self, input: &[u8], out: &mut [u8]) -> io::Result<(usize, usize)> {
         let mut used = 0;
         loop {
             if self.taken < self.block.len() {
