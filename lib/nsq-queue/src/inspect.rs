@@ -26,8 +26,8 @@ pub enum Peeked<P> {
 }
 
 impl<H: Host> Topic<H> {
-    /// Shows the first `count` messages that wait: those that were delivered before, then the
-    /// others in order. `channel` `None`: what no channel has got yet. `None`: no such channel.
+    /// Shows the first `count` messages that wait: those that were delivered before, those that came from elsewhere, then
+    /// the others in order. `channel` `None`: what no channel has got yet. `None`: no such channel.
     pub fn peek(
         &self,
         channel: Option<&str>,
@@ -35,16 +35,28 @@ impl<H: Host> Topic<H> {
         mut sink: impl FnMut(Delivery<'_, H::Chunk>),
     ) -> Option<Peeked<H::Page>> {
         let end = self.lanes[LaneKind::Fifo as usize].next_pos;
-        let (again, from, to) = match channel {
-            None => (None, self.distributed, end),
+        let mut first: Vec<(u64, u16)> = Vec::new();
+        let (from, to) = match channel {
+            None => {
+                let imported = |held: &&(i64, u64)| LaneKind::of(held.1) == LaneKind::Imported;
+                let held = self.held.iter().filter(imported).filter(|held| held.0 == 0);
+                first.extend(held.map(|held| (held.1, 0)).take(count));
+                (self.distributed, end)
+            }
             Some(name) => {
                 let channel = self.channel(name)?;
-                (Some(&channel.requeued), channel.cursor, self.distributed)
+                let again = channel.requeued.iter();
+                let stray = channel
+                    .stray
+                    .iter()
+                    .map(|(&pos, &attempts)| (pos, attempts));
+                let again = again.map(|item| (item.pos, item.attempts)).chain(stray);
+                first.extend(again.take(count));
+                (channel.cursor, self.distributed)
             }
         };
-        let again = again.into_iter().flatten();
-        let again = again.map(|item| (item.pos, item.attempts));
-        for (pos, attempts) in again.chain((from..to).map(|pos| (pos, 0))).take(count) {
+        let others = (from..to).map(|pos| (pos, 0));
+        for (pos, attempts) in first.into_iter().chain(others).take(count) {
             if let Some(page) = self.show(pos, attempts, &mut sink) {
                 return Some(Peeked::NeedsPage { page, pos });
             }
@@ -91,10 +103,7 @@ impl<H: Host> Topic<H> {
 
     /// The channel is done with a deferred message, undelivered. False if it has none of that id.
     pub fn cancel_deferred(&mut self, channel: &str, id: u64) -> bool {
-        let pos = self.lanes[0]
-            .pos_of_id(id)
-            .or_else(|| self.lanes[1].pos_of_id(id));
-        let (Some(&index), Some(pos)) = (self.by_name.get(channel), pos) else {
+        let (Some(&index), Some(pos)) = (self.by_name.get(channel), self.pos_of_id(id)) else {
             return false;
         };
         let journalled = self.options.journalled;

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)] // a test may
 
 use nsq_queue::{
-    ConsumerId, ConsumerSpec, Effects, Host, Locality, Overflow, Peeked, Pulled, Run, Settings,
-    Topic, TopicOptions,
+    ConsumerId, ConsumerSpec, Effects, Host, Import, Locality, Overflow, Peeked, Pulled, Run,
+    Settings, Topic, TopicOptions,
 };
 
 struct Test;
@@ -61,6 +61,25 @@ impl Rig {
         };
         self.topic.publish(&run, &mut Effects::default());
         self.next_id += count as u64;
+    }
+
+    fn import(&mut self, id: u64, attempts: u16, due: i64, held: bool) {
+        let import = Import {
+            id,
+            timestamp: 1,
+            attempts,
+            due,
+            held,
+            finished: &[],
+            chunk: &7,
+            offset: 0,
+            len: 1,
+            base: 0,
+            kept_at: 0,
+            committed: 0,
+        };
+        let effects = &mut Effects::default();
+        self.topic.import(&import, self.now, effects);
     }
 
     fn consumer(&mut self, ready: u32) -> ConsumerId {
@@ -318,4 +337,31 @@ fn peeking_goes_in_the_order_of_delivery_and_asks_for_pages() {
     assert!(matches!(needs, Peeked::NeedsPage { page: 100, .. }));
     assert!(rig.topic.peek(Some("nope"), 1, |_| ()).is_none());
     assert_eq!(rig.topic.peek(None, 1, |_| ()), Some(Peeked::All));
+}
+
+#[test]
+fn what_came_from_elsewhere_is_shown_and_cancelled_like_the_rest() {
+    let mut rig = Rig::new(Settings::default());
+    rig.publish(1, 10);
+    rig.import(5, 3, 0, false);
+    rig.import(6, 2, rig.now + MINUTE, false);
+    let mut seen = Vec::new();
+    let sink = |message: nsq_queue::Delivery<'_, u8>| seen.push((message.id, message.attempts));
+    rig.topic.peek(Some("c"), 9, sink).unwrap();
+    assert_eq!(seen, [(5, 3), (100, 0)]);
+    assert_eq!(rig.topic.deferred("c", 9).unwrap().len(), 1);
+    assert!(rig.topic.cancel_deferred("c", 6));
+    assert!(rig.topic.deferred("c", 9).unwrap().is_empty());
+}
+
+#[test]
+fn what_came_from_elsewhere_before_there_was_a_channel_is_shown() {
+    let mut rig = Rig::new(Settings::default());
+    rig.topic.delete_channel("c", &mut Effects::default());
+    rig.import(5, 0, 0, true);
+    rig.import(6, 0, rig.now + MINUTE, true);
+    let mut seen = Vec::new();
+    let sink = |message: nsq_queue::Delivery<'_, u8>| seen.push(message.id);
+    rig.topic.peek(None, 9, sink).unwrap();
+    assert_eq!(seen, [5]);
 }

@@ -21,9 +21,9 @@ const BETWEEN_KILLS: Duration = Duration::from_secs(4);
 const OUTAGE: Duration = Duration::from_secs(60);
 /// The small disk, and how much of it one message takes.
 const DISK: &str = "512m";
-const BODY: usize = 256 << 10;
+const BODY: usize = 60 << 10;
 /// More of them than the disk holds.
-const TOO_MANY: u64 = 4000;
+const TOO_MANY: u64 = 16_000;
 
 fn patch(kubectl: &Kubectl, spec: &str) -> Result<()> {
     let patch = format!(r#"{{"spec":{{"nsqd":{spec}}}}}"#);
