@@ -220,7 +220,7 @@ async fn a_source_that_is_a_destination_is_refused() {
 #[tokio::test]
 async fn every_kind_of_connection() {
     let cert = Cert::new();
-    let auth = AuthServer::start(|_| everything(3600, r#"["publish","subscribe"]"#));
+    let auth = AuthServer::start(|_| everything(3600, r#""publish","subscribe""#));
     let flags = cert.flags();
     let mut flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let asks = auth.flag();

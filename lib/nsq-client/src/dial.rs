@@ -132,7 +132,9 @@ async fn upgrade(
         let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
         let host = host.trim_matches(['[', ']']).to_owned();
         let name = ServerName::try_from(host).map_err(|error| refused(&error.to_string()))?;
-        let connected = connector.connect(name, wire.into_stream()).await;
+        // Nothing was read ahead: with TLS it is the client who speaks first.
+        let (stream, _) = wire.into_parts();
+        let connected = connector.connect(name, stream).await;
         let stream = connected.map_err(|error| refused(&error.to_string()))?;
         wire = Wire::new(Box::new(stream), config.write_timeout);
         answer(address, &mut wire).await?;
@@ -146,9 +148,10 @@ async fn upgrade(
         _ => None,
     };
     if let Some(compression) = compression {
+        let (stream, read) = wire.into_parts();
         let stream = Compressed {
-            stream: wire.into_stream(),
-            codec: Codec::new(compression, Vec::new()),
+            stream,
+            codec: Codec::new(compression, read),
         };
         wire = Wire::new(Box::new(stream), config.write_timeout);
         answer(address, &mut wire).await?;

@@ -48,9 +48,10 @@ impl Wire {
         }
     }
 
-    /// For what is put between; nothing was read ahead, because nothing was said without being asked.
-    pub(crate) fn into_stream(self) -> Box<dyn Stream> {
-        self.stream
+    /// For what is put between, with what was read already: nsqd says the first compressed OK without being asked.
+    pub(crate) fn into_parts(mut self) -> (Box<dyn Stream>, Vec<u8>) {
+        let read = self.input.split_off(self.taken);
+        (self.stream, read)
     }
 
     /// Sends all of it.
