@@ -121,7 +121,7 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "grow",
         about: "volumes grow, and no pod is restarted",
-        when: When::Asked,
+        when: When::Usually,
         run: changes::grow,
     },
     Scenario {
