@@ -158,7 +158,10 @@ mod tests {
                 rebased.note(pos, base + pos);
             }
         }
-        assert_eq!([1, 2, 3, 4].map(|pos| rebased.of(pos).unwrap() > 200), [false, false, true, true]);
+        assert_eq!(
+            [1, 2, 3, 4].map(|pos| rebased.of(pos).unwrap() > 200),
+            [false, false, true, true]
+        );
         assert_eq!(rebased.ranges.len(), 2);
     }
 }
