@@ -95,6 +95,7 @@ pub(crate) fn routes() -> Api<Arc<Shared>> {
         .post("/channel/deferred/cancel", inspect::cancel)
         .get("/livez", status::livez)
         .get("/readyz", status::readyz)
+        .get("/debug/pprof/heap", nsq_daemon::http::heap_profile)
         .get("/debug/pprof/profile", nsq_daemon::http::cpu_profile)
         .get("/debug/cpu", debug::cpu)
         .get("/debug/memory", debug::memory)

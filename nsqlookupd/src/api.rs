@@ -24,6 +24,7 @@ type Result<T = Answer> = std::result::Result<T, ApiError>;
 pub(crate) fn routes() -> Api<Arc<Shared>> {
     read_only_routes()
         .get("/debug", debug)
+        .get("/debug/pprof/heap", nsq_daemon::http::heap_profile)
         .get("/debug/pprof/profile", nsq_daemon::http::cpu_profile)
         .post("/topic/create", create_topic)
         .post("/topic/delete", delete_topic)

@@ -5,6 +5,7 @@
 
 mod answer;
 mod api;
+mod heap;
 mod params;
 mod profile;
 mod serve;
@@ -12,6 +13,7 @@ mod token;
 
 pub use answer::{Answer, ApiError};
 pub use api::Api;
+pub use heap::heap_profile;
 pub use params::Params;
 pub use profile::cpu_profile;
 pub use serve::{RemoteAddress, serve, serve_as, serve_tls};
