@@ -6,6 +6,7 @@
 
 mod api;
 mod changes;
+mod external;
 mod listeners;
 mod metrics;
 pub mod options;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::Extension;
 use nsq_daemon::connections::Connections;
 use nsq_daemon::http;
 use nsq_daemon::listen::Listener;
@@ -76,6 +78,7 @@ pub struct Nsqlookupd {
     http_address: String,
     https_address: String,
     read_only_address: String,
+    external_address: String,
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -91,6 +94,8 @@ impl Nsqlookupd {
             http,
             https,
             read_only,
+            external,
+            tls,
             tokens,
         } = Listeners::open(options).await?;
         let registry = Registry::new(
@@ -105,6 +110,9 @@ impl Nsqlookupd {
                 .as_ref()
                 .map_or_else(String::new, |https| https.0.to_string()),
             read_only_address: told(&read_only).unwrap_or_default(),
+            external_address: external
+                .as_ref()
+                .map_or_else(String::new, |external| external.0.to_string()),
             stop: CancellationToken::new(),
             tasks: JoinSet::new(),
         };
@@ -128,6 +136,22 @@ impl Nsqlookupd {
                 router,
                 stop.clone(),
             ));
+        }
+        if let Some((listener, addresses)) = external {
+            let mut router = api::read_only_routes().into_router(shared.clone());
+            router = router.layer(Extension(addresses));
+            if let Some(tokens) = &tokens {
+                router = tokens.clone().guard(router);
+            }
+            match tls {
+                Some(tls) => tasks.spawn(http::serve_tls(listener, tls, router, stop.clone())),
+                None => tasks.spawn(http::serve_as(
+                    "HTTP, outside",
+                    listener,
+                    router,
+                    stop.clone(),
+                )),
+            };
         }
         let mut router = api::routes().into_router(shared.clone());
         if let Some(tokens) = tokens {
@@ -174,6 +198,12 @@ impl Nsqlookupd {
     #[must_use]
     pub fn read_only_address(&self) -> &str {
         &self.read_only_address
+    }
+
+    /// Where clients outside ask, with the real port; empty for nowhere.
+    #[must_use]
+    pub fn external_address(&self) -> &str {
+        &self.external_address
     }
 
     /// Closes everything and waits for it, for a bounded time.

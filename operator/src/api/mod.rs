@@ -14,7 +14,9 @@ mod scalar;
 mod settings;
 mod topic;
 
-pub use access::{AuthSpec, TlsSpec};
+pub use access::{
+    AuthSpec, ExternalSpec, ExternalStatus, ExternalType, HttpTokensSpec, IssuerRef, TlsSpec,
+};
 pub use cluster::{
     Durability, NodeCounts, NsqCluster, NsqClusterSpec, NsqClusterStatus, NsqdSpec, NsqlookupdSpec,
     Resources, ScaleDown, StorageSpec, VolumeRetention,

@@ -3,9 +3,10 @@
 use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use kube::core::DynamicObject;
 use kube::{Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,6 +14,7 @@ use serde_json::json;
 use thiserror::Error;
 
 use super::act::act;
+use super::build::certificates;
 use super::object::Object;
 use super::plan::{Deletion, Plan};
 use crate::api::{NsqCluster, NsqClusterStatus};
@@ -104,6 +106,7 @@ async fn write(client: &Client, namespace: &str, object: &Object) -> Result<(), 
         Object::Service(object) => write_one(client, namespace, object.as_ref()).await,
         Object::PodDisruptionBudget(object) => write_one(client, namespace, object.as_ref()).await,
         Object::StatefulSet(object) => write_one(client, namespace, object.as_ref()).await,
+        Object::Certificate(object) => write_certificate(client, namespace, object).await,
     }
 }
 
@@ -122,10 +125,27 @@ where
     done(written, || format!("write {} {name}", K::kind(&())))
 }
 
+async fn write_certificate(
+    client: &Client,
+    namespace: &str,
+    object: &DynamicObject,
+) -> Result<(), Failure> {
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &certificates());
+    let options = PatchParams::apply(MANAGER).force();
+    let written = api.patch(&name, &options, &Patch::Apply(object)).await;
+    done(written, || format!("write Certificate {name}"))
+}
+
 async fn delete(client: &Client, namespace: &str, deletion: &Deletion) -> Result<(), Failure> {
     let name = &deletion.name;
     let what = || format!("delete {} {name}", deletion.kind);
     match deletion.kind {
+        "Service" => {
+            let api: Api<Service> = Api::namespaced(client.clone(), namespace);
+            let deleted = api.delete(name, &exactly(&deletion.uid)).await;
+            done(gone_is_fine(deleted), what)
+        }
         "ConfigMap" => {
             let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
             let deleted = api.delete(name, &exactly(&deletion.uid)).await;

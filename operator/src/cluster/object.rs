@@ -6,6 +6,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::DynamicObject;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -23,6 +24,8 @@ pub enum Object {
     Service(Box<Service>),
     PodDisruptionBudget(Box<PodDisruptionBudget>),
     StatefulSet(Box<StatefulSet>),
+    /// Of cert-manager. Last, for it can be read from anything.
+    Certificate(Box<DynamicObject>),
 }
 
 impl Object {
@@ -35,6 +38,7 @@ impl Object {
             Self::Service(_) => "Service",
             Self::PodDisruptionBudget(_) => "PodDisruptionBudget",
             Self::StatefulSet(_) => "StatefulSet",
+            Self::Certificate(_) => "Certificate",
         }
     }
 
@@ -46,6 +50,7 @@ impl Object {
             Self::Service(object) => &object.metadata,
             Self::PodDisruptionBudget(object) => &object.metadata,
             Self::StatefulSet(object) => &object.metadata,
+            Self::Certificate(object) => &object.metadata,
         }
     }
 
@@ -56,6 +61,7 @@ impl Object {
             Self::Service(object) => &mut object.metadata,
             Self::PodDisruptionBudget(object) => &mut object.metadata,
             Self::StatefulSet(object) => &mut object.metadata,
+            Self::Certificate(object) => &mut object.metadata,
         }
     }
 

@@ -11,6 +11,7 @@ use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::build::{INSTANCE, nsqd_selector, of_cluster};
+use super::certificate::certificate;
 use super::leaving::backlog;
 use super::machines;
 use super::names::{Component, NSQD_HTTP, claim};
@@ -66,6 +67,17 @@ pub async fn observe(
                 machines::claims(&context.client, &cluster.namespace, &observed).await?;
         }
         observed.machines = machines::machines(context, &observed, source).await?;
+    } else if cluster.external.is_some() {
+        observed.machines = machines::machines(context, &observed, Source::Watched).await?;
+    }
+    if cluster
+        .tls
+        .as_ref()
+        .is_some_and(|tls| tls.issuer_ref.is_some())
+    {
+        let (state, found) = certificate(context, cluster).await?;
+        observed.certificate = state;
+        observed.objects.extend(found);
     }
     let surplus = surplus_pods(cluster, &observed);
     observed.draining = draining(context, &observed.pods, &surplus).await;

@@ -8,10 +8,10 @@ use kube::ResourceExt;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::names::PAIR_SIZE;
+use super::names::{self, PAIR_SIZE};
 use crate::api::{
-    Durability, MirrorAck, NodeLossPolicy, NsqCluster, NsqdSpec, OnPeerLoss, Resources, Scalar,
-    ScaleDown, StorageSpec, TlsSpec, VolumeRetention, is_paused,
+    Durability, ExternalType, IssuerRef, MirrorAck, NodeLossPolicy, NsqCluster, NsqdSpec,
+    OnPeerLoss, Resources, Scalar, ScaleDown, StorageSpec, TlsSpec, VolumeRetention, is_paused,
 };
 
 /// Bound of `nsqd.replicas`, as in the schema: node ids have to stay below NSQ's 1024.
@@ -77,9 +77,12 @@ pub struct ValidatedCluster {
     pub paused: bool,
     /// No node is to run.
     pub hibernate: bool,
-    pub tls: Option<TlsSpec>,
+    pub tls: Option<Tls>,
     /// Secret by which the nodes authenticate with each other.
     pub auth_secret: Option<String>,
+    /// Secret with the tokens of the HTTP APIs.
+    pub http_tokens: Option<String>,
+    pub external: Option<External>,
     pub nsqd: Daemon,
     pub durability: Durability,
     /// `None`: the nodes of a pair are independent of each other.
@@ -88,6 +91,26 @@ pub struct ValidatedCluster {
     pub scale_down: ScaleDown,
     pub storage: Storage,
     pub nsqlookupd: Daemon,
+}
+
+/// Certificates of every node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tls {
+    pub secret_name: String,
+    /// Clients that do not speak TLS are refused.
+    pub required: bool,
+    /// Who of cert-manager issues the certificate.
+    pub issuer_ref: Option<IssuerRef>,
+}
+
+/// The way in from outside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct External {
+    pub type_: ExternalType,
+    /// Of all machines; without it each has its own.
+    pub address: Option<String>,
+    pub http: bool,
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// How the two nodes of a pair mirror each other.
@@ -135,8 +158,15 @@ pub fn validate(cluster: &NsqCluster) -> Result<ValidatedCluster, Invalid> {
         generation: cluster.metadata.generation,
         paused: is_paused(cluster),
         hibernate: spec.hibernate,
-        tls: spec.tls.clone(),
+        tls: spec.tls.as_ref().map(|tls| certificates(cluster, tls)),
         auth_secret: spec.auth.as_ref().map(|auth| auth.secret_name.clone()),
+        http_tokens: spec.http_tokens.as_ref().map(|it| it.secret_name.clone()),
+        external: spec.external.as_ref().map(|external| External {
+            type_: external.type_,
+            address: external.address.clone(),
+            http: external.http,
+            annotations: external.annotations.clone(),
+        }),
         nsqd: Daemon {
             replicas: in_pairs(
                 count("spec.nsqd.replicas", nsqd.replicas, MAX_NSQD)?,
@@ -170,6 +200,15 @@ pub fn validate(cluster: &NsqCluster) -> Result<ValidatedCluster, Invalid> {
             )?,
         },
     })
+}
+
+fn certificates(cluster: &NsqCluster, spec: &TlsSpec) -> Tls {
+    let named = spec.secret_name.clone();
+    Tls {
+        secret_name: named.unwrap_or_else(|| names::certificate_secret(&cluster.name_any())),
+        required: spec.required,
+        issuer_ref: spec.issuer_ref.clone(),
+    }
 }
 
 fn count(field: &'static str, value: i32, max: i32) -> Result<u32, Invalid> {

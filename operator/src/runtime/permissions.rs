@@ -39,7 +39,11 @@ pub const WATCHED: &[Permission] = &[
         "configmaps",
         &["create", "delete", "list", "patch", "watch"],
     ),
-    allow("", "services", &["create", "list", "patch", "watch"]),
+    allow(
+        "",
+        "services",
+        &["create", "delete", "list", "patch", "watch"],
+    ),
     allow("", "serviceaccounts", &["create", "list", "patch", "watch"]),
     allow(
         "policy",
@@ -52,6 +56,11 @@ pub const WATCHED: &[Permission] = &[
         "",
         "persistentvolumeclaims",
         &["delete", "get", "list", "patch", "watch"],
+    ),
+    allow(
+        "cert-manager.io",
+        "certificates",
+        &["create", "get", "patch"],
     ),
     allow("events.k8s.io", "events", &["create", "patch"]),
 ];

@@ -18,6 +18,8 @@ use scenarios::When;
 
 /// Every scenario, those that take long too.
 const ALL: &str = "all";
+/// What makes pairs of the nodes.
+const PAIRS: &str = "replicate";
 /// Everything happens in this namespace, which is made anew for each run.
 const NAMESPACE: &str = "nsq-test";
 
@@ -44,11 +46,14 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let all = words.iter().any(|word| word == ALL);
+    let named = |name: &str| words.iter().any(|word| word == name);
+    let on_pairs = |it: &&scenarios::Scenario| it.when == When::OnPairs && named(it.name);
+    let pairs = scenarios::ALL.iter().any(|it| on_pairs(&it));
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for scenario in scenarios::ALL {
-        let named = words.iter().any(|word| word == scenario.name);
-        let usual = words.is_empty() && scenario.when != When::Asked;
-        if !(all || named || usual || scenario.when == When::Always) {
+        let usual = words.is_empty() && scenario.when == When::Usually;
+        let needed = scenario.when == When::Always || (pairs && scenario.name == PAIRS);
+        if !(all || named(scenario.name) || usual || needed) {
             continue;
         }
         println!("== {}: {}", scenario.name, scenario.about);

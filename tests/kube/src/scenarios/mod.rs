@@ -35,8 +35,8 @@ pub enum When {
     Always,
     /// Unless others were asked for.
     Usually,
-    /// It takes long: if it was asked for, by name or with all others.
-    Asked,
+    /// It takes long: if it was asked for, by name or with all others. Its nodes are pairs, so `replicate` is run first.
+    OnPairs,
 }
 
 pub const ALL: &[Scenario] = &[
@@ -115,7 +115,7 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "roll-pair",
         about: "an option, a rollout restart and a broken image: one node of a pair at a time, under load",
-        when: When::Asked,
+        when: When::OnPairs,
         run: changes::roll_pair,
     },
     Scenario {
@@ -127,67 +127,67 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "hibernate",
         about: "no pod runs for a while; nothing is lost",
-        when: When::Asked,
+        when: When::OnPairs,
         run: changes::hibernate,
     },
     Scenario {
         name: "scale-pairs",
         about: "2 -> 6 -> 4 -> 2 nodes under traffic, with a channel nobody consumes: nothing is lost, identities stay",
-        when: When::Asked,
+        when: When::OnPairs,
         run: pairs::six,
     },
     Scenario {
         name: "scale-million",
         about: "a node with a million messages is removed, half of them on a channel nobody consumes",
-        when: When::Asked,
+        when: When::OnPairs,
         run: pairs::million,
     },
     Scenario {
         name: "tls",
         about: "certificates on every node and between them, and renewed ones without a restart, under load",
-        when: When::Asked,
+        when: When::OnPairs,
         run: access::tls,
     },
     Scenario {
         name: "operator-steps",
         about: "the operator is killed again and again while pairs come, restart and go, under load",
-        when: When::Asked,
+        when: When::OnPairs,
         run: trouble::operator,
     },
     Scenario {
         name: "api-outage",
         about: "a minute without the API server, and a container dies meanwhile",
-        when: When::Asked,
+        when: When::OnPairs,
         run: trouble::api_outage,
     },
     Scenario {
         name: "both-lost",
         about: "both nodes of a pair are killed, one after the other",
-        when: When::Asked,
+        when: When::OnPairs,
         run: trouble::both,
     },
     Scenario {
         name: "full-disk",
         about: "a node whose disk is full: publishers go elsewhere, and come back when there is room",
-        when: When::Asked,
+        when: When::OnPairs,
         run: trouble::full_disk,
     },
     Scenario {
         name: "machine-lost",
         about: "a machine without power: its peer delivers what it had, and it hands over when it is back",
-        when: When::Asked,
+        when: When::OnPairs,
         run: failover::machine,
     },
     Scenario {
         name: "volume-lost",
         about: "a machine that is gone: another volume, mirrored anew, only on proof; then the other node is killed",
-        when: When::Asked,
+        when: When::OnPairs,
         run: failover::volume,
     },
     Scenario {
         name: "partitions",
         about: "a node cut off from its peer, from the API server, from everything",
-        when: When::Asked,
+        when: When::OnPairs,
         run: failover::partitions,
     },
     Scenario {
