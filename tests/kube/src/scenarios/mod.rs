@@ -1,14 +1,17 @@
 //! What is shown, in this order: each scenario begins with the cluster that the one before it left.
 
 mod access;
+mod certificate;
 mod changes;
 pub mod failover;
 pub mod install;
 mod operator;
+mod outside;
 mod pairs;
 mod removal;
 mod restarts;
 mod scaling;
+mod tokens;
 mod topics;
 mod trouble;
 
@@ -37,6 +40,8 @@ pub enum When {
     Usually,
     /// It takes long: if it was asked for, by name or with all others. Its nodes are pairs, so `replicate` is run first.
     OnPairs,
+    /// It takes long, and any nodes will do.
+    Asked,
 }
 
 pub const ALL: &[Scenario] = &[
@@ -101,6 +106,18 @@ pub const ALL: &[Scenario] = &[
         run: scaling::scale,
     },
     Scenario {
+        name: "external",
+        about: "clients outside of the cluster's network publish and consume; the way in is opened and closed",
+        when: When::Asked,
+        run: outside::external,
+    },
+    Scenario {
+        name: "tokens",
+        about: "HTTP APIs that ask for a token, which the operator has, and consumers need not",
+        when: When::Asked,
+        run: tokens::tokens,
+    },
+    Scenario {
         name: "replicate",
         about: "replication is turned on under traffic, and every pair is mirrored",
         when: When::Usually,
@@ -141,6 +158,12 @@ pub const ALL: &[Scenario] = &[
         about: "a node with a million messages is removed, half of them on a channel nobody consumes",
         when: When::OnPairs,
         run: pairs::million,
+    },
+    Scenario {
+        name: "certificate",
+        about: "a certificate that cert-manager is asked for, and its renewal: no connection is lost",
+        when: When::OnPairs,
+        run: certificate::issued,
     },
     Scenario {
         name: "tls",
