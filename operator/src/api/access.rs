@@ -56,6 +56,15 @@ fn cert_manager() -> String {
     "cert-manager.io".to_owned()
 }
 
+/// TLS to the nsqds of a bridge.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct BridgeTlsSpec {
+    /// Secret with ca.crt: who signs their certificates.
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: String,
+}
+
 /// Tokens of the HTTP APIs: without one, nothing can be changed over HTTP. Probes, monitoring and lookups need none.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]

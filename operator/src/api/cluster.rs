@@ -308,7 +308,7 @@ fn two() -> i32 {
 
 /// A pod template's own schema would make the CRD larger than `kubectl apply` can store, so the
 /// API server keeps whatever is there and the operator parses it (see `cluster/validate.rs`).
-fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+pub(super) fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "object",
         "x-kubernetes-preserve-unknown-fields": true,

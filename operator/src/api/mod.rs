@@ -5,6 +5,7 @@
 //! in the `validate` step of each controller and told in the `Ready` condition.
 
 mod access;
+mod bridge;
 mod cluster;
 mod condition;
 mod crd;
@@ -15,8 +16,10 @@ mod settings;
 mod topic;
 
 pub use access::{
-    AuthSpec, ExternalSpec, ExternalStatus, ExternalType, HttpTokensSpec, IssuerRef, TlsSpec,
+    AuthSpec, BridgeTlsSpec, ExternalSpec, ExternalStatus, ExternalType, HttpTokensSpec, IssuerRef,
+    TlsSpec,
 };
+pub use bridge::{BridgeSource, BridgeTarget, NsqBridge, NsqBridgeSpec, NsqBridgeStatus};
 pub use cluster::{
     Durability, NodeCounts, NsqCluster, NsqClusterSpec, NsqClusterStatus, NsqdSpec, NsqlookupdSpec,
     Resources, ScaleDown, StorageSpec, VolumeRetention,
@@ -31,7 +34,7 @@ pub use scalar::Scalar;
 pub use settings::{ChannelSettings, Overflow, TopicSettings};
 pub use topic::{ChannelSpec, DeletionPolicy, NsqTopic, NsqTopicSpec, NsqTopicStatus};
 
-/// API group of both resources.
+/// API group of all resources.
 pub const GROUP: &str = "nsq.io";
 /// Their one version.
 pub const VERSION: &str = "v1alpha1";

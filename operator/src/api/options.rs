@@ -111,6 +111,32 @@ pub const NSQLOOKUPD: OptionSet = OptionSet {
     ],
 };
 
+/// The options of nsq_to_nsq.
+pub const NSQ_TO_NSQ: OptionSet = OptionSet {
+    daemon: "nsq_to_nsq",
+    free: &[
+        "log-level",
+        "log-prefix",
+        "max-in-flight",
+        "mode",
+        "require-json-field",
+        "require-json-value",
+        "status-every",
+        "whitelist-json-field",
+    ],
+    owned: &[
+        "channel",
+        "config",
+        "consumer-opt",
+        "destination-nsqd-tcp-address",
+        "destination-topic",
+        "lookupd-http-address",
+        "nsqd-tcp-address",
+        "producer-opt",
+        "topic",
+    ],
+};
+
 impl OptionSet {
     /// The rule that refuses a name the daemon does not have.
     pub(super) fn known_rule(&self) -> Rule {

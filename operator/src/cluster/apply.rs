@@ -57,7 +57,7 @@ pub async fn apply(
     let client = &context.client;
     let mut failures = Vec::new();
     for object in &plan.apply {
-        failures.extend(write(client, namespace, object).await.err());
+        failures.extend(write(client, namespace, MANAGER, object).await.err());
     }
     for deletion in &plan.delete {
         failures.extend(delete(client, namespace, deletion).await.err());
@@ -99,18 +99,32 @@ pub async fn report(
     done(written, || "write the status".to_owned())
 }
 
-async fn write(client: &Client, namespace: &str, object: &Object) -> Result<(), Failure> {
+/// Writes one object, as this field manager.
+///
+/// # Errors
+/// The API server refused or could not be reached.
+pub async fn write(
+    client: &Client,
+    namespace: &str,
+    manager: &str,
+    object: &Object,
+) -> Result<(), Failure> {
+    let place = (client, namespace, manager);
     match object {
-        Object::ServiceAccount(object) => write_one(client, namespace, object.as_ref()).await,
-        Object::ConfigMap(object) => write_one(client, namespace, object.as_ref()).await,
-        Object::Service(object) => write_one(client, namespace, object.as_ref()).await,
-        Object::PodDisruptionBudget(object) => write_one(client, namespace, object.as_ref()).await,
-        Object::StatefulSet(object) => write_one(client, namespace, object.as_ref()).await,
-        Object::Certificate(object) => write_certificate(client, namespace, object).await,
+        Object::ServiceAccount(object) => write_one(place, object.as_ref()).await,
+        Object::ConfigMap(object) => write_one(place, object.as_ref()).await,
+        Object::Service(object) => write_one(place, object.as_ref()).await,
+        Object::PodDisruptionBudget(object) => write_one(place, object.as_ref()).await,
+        Object::StatefulSet(object) => write_one(place, object.as_ref()).await,
+        Object::Deployment(object) => write_one(place, object.as_ref()).await,
+        Object::Certificate(object) => write_certificate(place, object).await,
     }
 }
 
-async fn write_one<K>(client: &Client, namespace: &str, object: &K) -> Result<(), Failure>
+/// By whom, in which namespace, as whom.
+type Place<'a> = (&'a Client, &'a str, &'a str);
+
+async fn write_one<K>((client, namespace, manager): Place<'_>, object: &K) -> Result<(), Failure>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -120,19 +134,18 @@ where
 {
     let name = object.meta().name.clone().unwrap_or_default();
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
-    let options = PatchParams::apply(MANAGER).force();
+    let options = PatchParams::apply(manager).force();
     let written = api.patch(&name, &options, &Patch::Apply(object)).await;
     done(written, || format!("write {} {name}", K::kind(&())))
 }
 
 async fn write_certificate(
-    client: &Client,
-    namespace: &str,
+    (client, namespace, manager): Place<'_>,
     object: &DynamicObject,
 ) -> Result<(), Failure> {
     let name = object.metadata.name.clone().unwrap_or_default();
     let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &certificates());
-    let options = PatchParams::apply(MANAGER).force();
+    let options = PatchParams::apply(manager).force();
     let written = api.patch(&name, &options, &Patch::Apply(object)).await;
     done(written, || format!("write Certificate {name}"))
 }

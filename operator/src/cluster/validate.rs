@@ -266,7 +266,7 @@ fn storage(spec: &StorageSpec) -> Storage {
     }
 }
 
-fn requirements(resources: &Resources) -> ResourceRequirements {
+pub(crate) fn requirements(resources: &Resources) -> ResourceRequirements {
     let quantities = |map: &BTreeMap<String, Scalar>| {
         let quantities: BTreeMap<String, Quantity> = map
             .iter()
@@ -281,7 +281,11 @@ fn requirements(resources: &Resources) -> ResourceRequirements {
     }
 }
 
-fn overlay(
+/// The manifest's own pod template.
+///
+/// # Errors
+/// It is none, or has a field that there is not.
+pub(crate) fn overlay(
     field: &'static str,
     template: Option<&Map<String, Value>>,
 ) -> Result<Option<PodTemplateSpec>, Invalid> {

@@ -29,6 +29,9 @@ pub const WATCHED: &[Permission] = &[
     allow("nsq.io", "nsqclusters/status", &["patch"]),
     allow("nsq.io", "nsqtopics", &["list", "patch", "watch"]),
     allow("nsq.io", "nsqtopics/status", &["patch"]),
+    allow("nsq.io", "nsqbridges", &["list", "watch"]),
+    allow("nsq.io", "nsqbridges/status", &["patch"]),
+    allow("apps", "deployments", &["create", "list", "patch", "watch"]),
     allow(
         "apps",
         "statefulsets",

@@ -133,6 +133,9 @@ pub fn settle(object: &mut Object) {
         Object::ConfigMap(config) => {
             config.metadata.uid = Some(format!("uid-of-{name}"));
         }
+        Object::Deployment(deployment) => {
+            deployment.metadata.uid = Some(format!("uid-of-{name}"));
+        }
         Object::Certificate(certificate) => {
             certificate.metadata.uid = Some(format!("uid-of-{name}"));
         }

@@ -27,6 +27,7 @@ pub use labels::{
     COMPONENT, EXTERNAL, INSTANCE, MANAGED_BY, OPERATOR, PAIR, PUBLISH, nsqd_selector, of_cluster,
 };
 pub use pod::{RESTARTED_AT, TEMPLATE_HASH};
+pub(crate) use pod::{confined, harmless};
 pub use relocation::relocation;
 pub use stateful_set::{claim_size, nodes_asleep, with_claim_size};
 

@@ -237,7 +237,7 @@ pub(super) fn index() -> EnvVar {
 }
 
 /// As whom the containers of a pod run: nobody.
-pub(super) fn harmless() -> PodSecurityContext {
+pub(crate) fn harmless() -> PodSecurityContext {
     PodSecurityContext {
         run_as_non_root: Some(true),
         run_as_user: Some(USER),
@@ -254,7 +254,7 @@ pub(super) fn harmless() -> PodSecurityContext {
 }
 
 /// What a container may do: nothing but its work.
-pub(super) fn confined() -> SecurityContext {
+pub(crate) fn confined() -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
         read_only_root_filesystem: Some(true),

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::install::cluster_ready;
 use super::restarts::process_of;
 use crate::kubectl::Kubectl;
-use crate::measure::{Felt, Load, Pair, fault, mirrored, unix_ms};
+use crate::measure::{Felt, Load, Pair, fault, mirrored, proxied, unix_ms};
 use crate::rig;
 use crate::traffic::{consume, publish};
 
@@ -60,7 +60,7 @@ pub fn container_death(kubectl: &Kubectl, victim: &str, name: &str) -> Result<Fe
     fresh(kubectl, victim)?;
     let pair = Pair::with_victim(kubectl, victim)?;
     kill(kubectl, victim)?;
-    mirrored(kubectl, 60)?;
+    back(kubectl, victim)?;
     let felt = fault(kubectl, &pair, name, || kill(kubectl, victim))?;
     mirrored(kubectl, 60)?;
     cluster_ready(kubectl)?;
@@ -91,6 +91,22 @@ pub fn kill(kubectl: &Kubectl, pod: &str) -> Result<()> {
         ensure!(!gone.exists(), "it is there");
         Ok(())
     })
+}
+
+/// Waits until a node that was killed is back and has everything, and so has its peer: by what both say themselves,
+/// for the operator may not have noticed yet that anything happened.
+pub fn back(kubectl: &Kubectl, pod: &str) -> Result<()> {
+    let pair = Pair::with_victim(kubectl, pod)?;
+    kubectl.until(&format!("{pod} is back and mirrored"), 90, |kubectl| {
+        ensure!(process_of(kubectl, pod)?.is_some(), "it does not run");
+        for node in [&pair.victim, &pair.survivor] {
+            let said = kubectl.run(&["get", "--raw", &proxied(kubectl, node, "pair")])?;
+            let said: serde_json::Value = serde_json::from_str(&said)?;
+            ensure!(said["mirrored"] == true, "{node} says {said}");
+        }
+        Ok(())
+    })?;
+    mirrored(kubectl, 60)
 }
 
 /// The victim's machine loses its power, and comes back later.

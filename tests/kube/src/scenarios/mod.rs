@@ -1,6 +1,7 @@
 //! What is shown, in this order: each scenario begins with the cluster that the one before it left.
 
 mod access;
+mod bridge;
 mod certificate;
 mod changes;
 pub mod failover;
@@ -116,6 +117,12 @@ pub const ALL: &[Scenario] = &[
         about: "HTTP APIs that ask for a token, which the operator has, and consumers need not",
         when: When::Asked,
         run: tokens::tokens,
+    },
+    Scenario {
+        name: "bridge",
+        about: "topics are carried over to another cluster, stopped and restarted on the way, and both sides fail",
+        when: When::Asked,
+        run: bridge::bridge,
     },
     Scenario {
         name: "replicate",

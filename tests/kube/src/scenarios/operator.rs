@@ -129,6 +129,9 @@ pub fn calls(kubectl: &Kubectl) -> Result<Option<String>> {
             ("persistentvolumeclaims", "delete"),
             // Of scenarios that are run when asked for.
             ("services", "delete"),
+            ("deployments", "create"),
+            ("deployments", "patch"),
+            ("nsqbridges/status", "patch"),
             ("certificates", "create"),
             ("certificates", "get"),
             ("certificates", "patch"),
