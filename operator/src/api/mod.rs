@@ -42,6 +42,10 @@ pub const VERSION: &str = "v1alpha1";
 /// Set to `true` on a resource, the operator only looks and reports: nothing is written but its status.
 pub const PAUSED_ANNOTATION: &str = "nsq.io/paused";
 
+/// On an `NsqCluster`: names of nsqd pods, separated by commas, whose messages are moved to the others, once for as long as
+/// the annotation is there.
+pub const REBALANCE_ANNOTATION: &str = "nsq.io/rebalance";
+
 /// Held by an `NsqTopic` with `deletionPolicy: Delete` until the topic is deleted in NSQ too.
 pub const TOPIC_FINALIZER: &str = "nsq.io/delete-topic";
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use futures::future::{self, join_all};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -16,7 +17,7 @@ use thiserror::Error;
 use super::act::act;
 use super::build::certificates;
 use super::object::Object;
-use super::plan::{Deletion, Plan};
+use super::plan::{Action, Deletion, Plan};
 use crate::api::{NsqCluster, NsqClusterStatus};
 use crate::runtime::context::Context;
 
@@ -63,12 +64,22 @@ pub async fn apply(
         failures.extend(delete(client, namespace, deletion).await.err());
     }
     let all_written = failures.is_empty();
-    for action in &plan.actions {
-        if !all_written && !action.is_harmless() {
-            continue;
+    let (harmless, others): (Vec<&Action>, Vec<&Action>) =
+        plan.actions.iter().partition(|action| action.is_harmless());
+    // At once: what is asked of a machine that is off takes its time, and the rest does not wait for it.
+    let harmless = harmless
+        .into_iter()
+        .map(|action| act(context, namespace, cluster, action));
+    let others = async {
+        let mut failures = Vec::new();
+        for action in others.into_iter().filter(|_| all_written) {
+            failures.extend(act(context, namespace, cluster, action).await.err());
         }
-        failures.extend(act(context, namespace, cluster, action).await.err());
-    }
+        failures
+    };
+    let (done, failed) = future::join(join_all(harmless), others).await;
+    failures.extend(done.into_iter().filter_map(Result::err));
+    failures.extend(failed);
     if failures.is_empty() {
         Ok(())
     } else {

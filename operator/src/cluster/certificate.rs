@@ -27,7 +27,7 @@ pub async fn certificate(
             Ok((state, Some(Object::Certificate(Box::new(found)))))
         }
         // One that is missing is named in the answer; of a kind that is not known, nothing is.
-        Err(kube::Error::Api(status)) if status.is_not_found() => {
+        Err(kube::Error::Api(status)) if status.code == 404 => {
             let named = status.details.is_some_and(|details| details.name == name);
             let state = match named {
                 true => CertificateState::Missing,

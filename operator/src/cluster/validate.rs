@@ -8,10 +8,11 @@ use kube::ResourceExt;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::names::{self, PAIR_SIZE};
+use super::names::{self, Component, Node, PAIR_SIZE};
 use crate::api::{
     Durability, ExternalType, IssuerRef, MirrorAck, NodeLossPolicy, NsqCluster, NsqdSpec,
-    OnPeerLoss, Resources, Scalar, ScaleDown, StorageSpec, TlsSpec, VolumeRetention, is_paused,
+    OnPeerLoss, REBALANCE_ANNOTATION, Resources, Scalar, ScaleDown, StorageSpec, TlsSpec,
+    VolumeRetention, is_paused,
 };
 
 /// Bound of `nsqd.replicas`, as in the schema: node ids have to stay below NSQ's 1024.
@@ -40,6 +41,9 @@ pub enum Invalid {
         field: &'static str,
         reason: &'static str,
     },
+    Rebalance {
+        pod: String,
+    },
 }
 
 impl Invalid {
@@ -51,6 +55,7 @@ impl Invalid {
             | Self::PodTemplate { field, .. }
             | Self::Replication { field, .. } => (*field).to_owned(),
             Self::UnknownField { field, path } => format!("{field}.{path}"),
+            Self::Rebalance { .. } => format!("metadata.annotations[{REBALANCE_ANNOTATION}]"),
         }
     }
 
@@ -62,6 +67,7 @@ impl Invalid {
             Self::PodTemplate { reason, .. } => format!("not a pod template: {reason}"),
             Self::UnknownField { .. } => "unknown field".to_owned(),
             Self::Replication { reason, .. } => (*reason).to_owned(),
+            Self::Rebalance { pod } => format!("names {pod:?}, which is no nsqd of this cluster"),
         }
     }
 }
@@ -75,6 +81,8 @@ pub struct ValidatedCluster {
     pub generation: Option<i64>,
     /// Only look and report.
     pub paused: bool,
+    /// nsqds whose messages are to be moved to the others.
+    pub rebalance: Vec<Node>,
     /// No node is to run.
     pub hibernate: bool,
     pub tls: Option<Tls>,
@@ -151,12 +159,17 @@ pub struct Storage {
 pub fn validate(cluster: &NsqCluster) -> Result<ValidatedCluster, Invalid> {
     let spec = &cluster.spec;
     let (nsqd, nsqlookupd) = (&spec.nsqd, &spec.nsqlookupd);
+    let nodes = in_pairs(
+        count("spec.nsqd.replicas", nsqd.replicas, MAX_NSQD)?,
+        is_replicated(nsqd),
+    );
     Ok(ValidatedCluster {
         name: cluster.name_any(),
         namespace: cluster.namespace().unwrap_or_default(),
         uid: cluster.uid().unwrap_or_default(),
         generation: cluster.metadata.generation,
         paused: is_paused(cluster),
+        rebalance: rebalance(cluster, nodes)?,
         hibernate: spec.hibernate,
         tls: spec.tls.as_ref().map(|tls| certificates(cluster, tls)),
         auth_secret: spec.auth.as_ref().map(|auth| auth.secret_name.clone()),
@@ -168,10 +181,7 @@ pub fn validate(cluster: &NsqCluster) -> Result<ValidatedCluster, Invalid> {
             annotations: external.annotations.clone(),
         }),
         nsqd: Daemon {
-            replicas: in_pairs(
-                count("spec.nsqd.replicas", nsqd.replicas, MAX_NSQD)?,
-                is_replicated(nsqd),
-            ),
+            replicas: nodes,
             image: nsqd.image.clone().unwrap_or_else(|| spec.image.clone()),
             resources: nsqd.resources.as_ref().map(requirements),
             options: texts(&nsqd.options),
@@ -200,6 +210,20 @@ pub fn validate(cluster: &NsqCluster) -> Result<ValidatedCluster, Invalid> {
             )?,
         },
     })
+}
+
+fn rebalance(cluster: &NsqCluster, nodes: u32) -> Result<Vec<Node>, Invalid> {
+    let named = cluster.annotations().get(REBALANCE_ANNOTATION);
+    let pods = named.iter().flat_map(|named| named.split(','));
+    let pods = pods.map(str::trim).filter(|pod| !pod.is_empty());
+    let node = |pod: &str| {
+        let node = Node::from_pod_name(&cluster.name_any(), pod)
+            .filter(|node| node.component == Component::Nsqd && node.ordinal < nodes);
+        node.ok_or_else(|| Invalid::Rebalance {
+            pod: pod.to_owned(),
+        })
+    };
+    pods.map(node).collect()
 }
 
 fn certificates(cluster: &NsqCluster, spec: &TlsSpec) -> Tls {

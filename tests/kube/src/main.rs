@@ -1,6 +1,6 @@
 //! Scenarios on a real cluster, driven with kubectl and helm as a person would drive them.
 //!
-//! scenarios [--list] [all | NAME ...], or failover RUNS, with KUBECONFIG, and kubectl and helm on the PATH. `cargo xtask kube test`
+//! scenarios [--list] [all | NAME ...], scenarios --in NAMESPACE NAME ... (on the cluster `demo` that is there), or failover RUNS, with KUBECONFIG, and kubectl and helm on the PATH. `cargo xtask kube test`
 //! sets all of that up.
 
 mod kubectl;
@@ -31,7 +31,13 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    let kubectl = Kubectl::new(NAMESPACE);
+    let (words, as_it_is) = match words.split_first() {
+        Some((first, [namespace, rest @ ..])) if first == "--in" => {
+            (rest.to_vec(), Some(namespace.clone()))
+        }
+        _ => (words, None),
+    };
+    let kubectl = Kubectl::new(as_it_is.as_deref().unwrap_or(NAMESPACE));
     if let [word, runs] = words.as_slice()
         && word == "failover"
     {
@@ -53,6 +59,7 @@ fn main() -> ExitCode {
     for scenario in scenarios::ALL {
         let usual = words.is_empty() && scenario.when == When::Usually;
         let needed = scenario.when == When::Always || (pairs && scenario.name == PAIRS);
+        let needed = needed && as_it_is.is_none();
         if !(all || named(scenario.name) || usual || needed) {
             continue;
         }

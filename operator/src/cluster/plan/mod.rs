@@ -35,7 +35,7 @@ pub use scale::{EMPTY_SIGHTINGS, surplus_pods};
 pub use status::UNREADY_GRACE;
 
 /// Seconds until a cluster is looked at again in which nothing is going on: drift that no watch tells.
-const QUIET_REQUEUE: u64 = 60;
+pub const QUIET_REQUEUE: u64 = 60;
 /// Seconds until the next look at one that is on its way; leaving nodes are seen empty at this distance.
 pub const BUSY_REQUEUE: u64 = 5;
 

@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 
 use super::install::image;
 use crate::kubectl::Kubectl;
+use crate::rig;
 use crate::traffic::{consume, publish};
 
 const MESSAGES: u64 = 1000;
@@ -12,8 +13,8 @@ kind: NsqCluster
 metadata: {name: other}
 spec:
   image: IMAGE
-  nsqd: {replicas: 1, storage: {size: 1Gi}}
-  nsqlookupd: {replicas: 1}
+  nsqd: {replicas: 1, storage: {size: 1Gi}PLACE}
+  nsqlookupd: {replicas: 1PLACE}
 ";
 const BRIDGE: &str = "apiVersion: nsq.io/v1alpha1
 kind: NsqBridge
@@ -24,6 +25,7 @@ spec:
   to: {cluster: CLUSTER}
   topics: [bridged]
   options: {max-in-flight: 50}
+  PLACE
   consumerOptions: {max_requeue_delay: 5s, default_requeue_delay: 1s}
 ";
 
@@ -52,8 +54,17 @@ fn out(kubectl: &Kubectl, first: u64) -> Result<crate::traffic::Traffic> {
 }
 
 pub fn bridge(kubectl: &Kubectl) -> Result<Option<String>> {
-    kubectl.apply(&CLUSTER.replace("IMAGE", &image()))?;
-    let manifest = BRIDGE.replace("IMAGE", &image());
+    // Where the faults of other scenarios do not reach, if there is such a place.
+    let place = rig::quiet_machine().map(|machine| {
+        format!(r#"podTemplate: {{spec: {{containers: [], nodeSelector: {{"kubernetes.io/hostname": {machine}}}}}}}"#)
+    });
+    let place = place.unwrap_or_default();
+    let inner = match place.is_empty() {
+        true => String::new(),
+        false => format!(", {place}"),
+    };
+    kubectl.apply(&CLUSTER.replace("IMAGE", &image()).replace("PLACE", &inner))?;
+    let manifest = BRIDGE.replace("IMAGE", &image()).replace("PLACE", &place);
     kubectl.apply(&manifest.replace("CLUSTER", "nobody"))?;
     kubectl.until("the bridge says which cluster is missing", 60, |kubectl| {
         let said = kubectl.condition("nsqbridge/to-other", "Ready", "False")?;

@@ -1,6 +1,7 @@
 //! What is shown, in this order: each scenario begins with the cluster that the one before it left.
 
 mod access;
+mod autoscale;
 mod bridge;
 mod certificate;
 mod changes;
@@ -117,6 +118,18 @@ pub const ALL: &[Scenario] = &[
         about: "HTTP APIs that ask for a token, which the operator has, and consumers need not",
         when: When::Asked,
         run: tokens::tokens,
+    },
+    Scenario {
+        name: "autoscale",
+        about: "a HorizontalPodAutoscaler on the scale subresource",
+        when: When::Asked,
+        run: autoscale::autoscale,
+    },
+    Scenario {
+        name: "rebalance",
+        about: "what a node has is moved to the others on request",
+        when: When::Asked,
+        run: autoscale::rebalance,
     },
     Scenario {
         name: "bridge",

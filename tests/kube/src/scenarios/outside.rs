@@ -10,6 +10,12 @@ use crate::rig;
 use crate::traffic::{consume, publish};
 
 const MESSAGES: &str = "1000";
+/// Both channels are there before the first message.
+const TOPIC: &str = "apiVersion: nsq.io/v1alpha1
+kind: NsqTopic
+metadata: {name: outside}
+spec: {cluster: demo, channels: [{name: c}, {name: inside}]}
+";
 
 fn spec(kubectl: &Kubectl, external: &str) -> Result<()> {
     let patch = format!(r#"{{"spec":{{"external":{external}}}}}"#);
@@ -52,6 +58,10 @@ pub fn external(kubectl: &Kubectl) -> Result<Option<String>> {
         pods.iter().map(|pod| kubectl.uid(pod)).collect()
     };
     let before = uids(kubectl)?;
+    kubectl.apply(TOPIC)?;
+    kubectl.until("nsqtopic/outside is Ready", 60, |kubectl| {
+        kubectl.condition("nsqtopic/outside", "Ready", "True")
+    })?;
     spec(kubectl, r#"{"type":"NodePort"}"#)?;
     let said = kubectl.until("the cluster is reached from outside", 120, |kubectl| {
         kubectl.condition("nsqcluster/demo", "Exposed", "True")
