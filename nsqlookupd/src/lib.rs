@@ -17,10 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::Extension;
+use axum::{Extension, Router};
 use nsq_daemon::connections::Connections;
-use nsq_daemon::http;
+use nsq_daemon::http::{self, Tokens};
 use nsq_daemon::listen::Listener;
+use nsq_daemon::tls::TlsAcceptor;
 use nsq_protocol::NSQ_VERSION;
 use nsq_protocol::lookup::PeerInfo;
 use parking_lot::Mutex;
@@ -128,21 +129,9 @@ impl Nsqlookupd {
             next_peer: AtomicU64::new(1),
         });
         let (tasks, stop) = (&mut lookupd.tasks, &lookupd.stop);
-        if let Some(listener) = read_only {
-            let router = api::read_only_routes().into_router(shared.clone());
-            tasks.spawn(http::serve_as(
-                "HTTP, read only",
-                listener,
-                router,
-                stop.clone(),
-            ));
-        }
         if let Some((listener, addresses)) = external {
-            let mut router = api::read_only_routes().into_router(shared.clone());
-            router = router.layer(Extension(addresses));
-            if let Some(tokens) = &tokens {
-                router = tokens.clone().guard(router);
-            }
+            let router = api::read_only_routes().into_router(shared.clone());
+            let router = guarded(router.layer(Extension(addresses)), tokens.as_ref());
             match tls {
                 Some(tls) => tasks.spawn(http::serve_tls(listener, tls, router, stop.clone())),
                 None => tasks.spawn(http::serve_as(
@@ -153,16 +142,8 @@ impl Nsqlookupd {
                 )),
             };
         }
-        let mut router = api::routes().into_router(shared.clone());
-        if let Some(tokens) = tokens {
-            router = tokens.guard(router);
-        }
-        if let Some(http) = http {
-            tasks.spawn(http::serve(http, router.clone(), stop.clone()));
-        }
-        if let Some((https, tls)) = https {
-            tasks.spawn(http::serve_tls(https, tls, router, stop.clone()));
-        }
+        let inside = (http, https, read_only);
+        serve_http(tasks, stop, inside, tokens.as_ref(), &shared);
         let peers = Connections {
             name: "TCP",
             max: match options.max_connections {
@@ -214,6 +195,46 @@ impl Nsqlookupd {
                 tracing::error!("a listener ended badly - {err}");
             }
         }
+    }
+}
+
+/// Lets in only who brings a token, if there are any.
+fn guarded(router: Router, tokens: Option<&Arc<Tokens>>) -> Router {
+    match tokens {
+        Some(tokens) => tokens.clone().guard(router),
+        None => router,
+    }
+}
+
+type HttpListeners = (
+    Option<Listener>,
+    Option<(Listener, TlsAcceptor)>,
+    Option<Listener>,
+);
+
+/// Serves HTTP, HTTPS, and what needs no token.
+fn serve_http(
+    tasks: &mut JoinSet<()>,
+    stop: &CancellationToken,
+    (http, https, read_only): HttpListeners,
+    tokens: Option<&Arc<Tokens>>,
+    shared: &Arc<Shared>,
+) {
+    if let Some(listener) = read_only {
+        let router = api::read_only_routes().into_router(shared.clone());
+        tasks.spawn(http::serve_as(
+            "HTTP, read only",
+            listener,
+            router,
+            stop.clone(),
+        ));
+    }
+    let router = guarded(api::routes().into_router(shared.clone()), tokens);
+    if let Some(http) = http {
+        tasks.spawn(http::serve(http, router.clone(), stop.clone()));
+    }
+    if let Some((https, tls)) = https {
+        tasks.spawn(http::serve_tls(https, tls, router, stop.clone()));
     }
 }
 

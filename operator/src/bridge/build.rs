@@ -152,17 +152,6 @@ pub fn deployment(bridge: &NsqBridge, observed: &Observed) -> Result<Object, Inv
     arguments.extend(ends.iter().flat_map(End::arguments));
     let mut own = labels(&name);
     own.insert(MANAGED_BY.to_owned(), OPERATOR.to_owned());
-    let container = Container {
-        name: NAME.to_owned(),
-        image: Some(spec.image.clone()),
-        command: Some(vec!["/usr/local/bin/nsq_to_nsq".to_owned()]),
-        args: Some(arguments),
-        env: some(ends.iter().filter_map(End::environment).collect()),
-        volume_mounts: some(ends.iter().filter_map(End::mount).collect()),
-        resources: spec.resources.as_ref().map(requirements),
-        security_context: Some(confined()),
-        ..Container::default()
-    };
     let mut template = PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(own.clone()),
@@ -172,7 +161,7 @@ pub fn deployment(bridge: &NsqBridge, observed: &Observed) -> Result<Object, Inv
             automount_service_account_token: Some(false),
             enable_service_links: Some(false),
             security_context: Some(harmless()),
-            containers: vec![container],
+            containers: vec![container(bridge, arguments, &ends)],
             volumes: some(ends.iter().filter_map(End::volume).collect()),
             ..PodSpec::default()
         }),
@@ -185,14 +174,7 @@ pub fn deployment(bridge: &NsqBridge, observed: &Observed) -> Result<Object, Inv
             name: Some(name.clone()),
             namespace: bridge.namespace(),
             labels: Some(own),
-            owner_references: Some(vec![OwnerReference {
-                api_version: NsqBridge::api_version(&()).into_owned(),
-                kind: NsqBridge::kind(&()).into_owned(),
-                name: name.clone(),
-                uid: bridge.uid().unwrap_or_default(),
-                controller: Some(true),
-                block_owner_deletion: None,
-            }]),
+            owner_references: Some(vec![owner(bridge)]),
             ..ObjectMeta::default()
         },
         spec: Some(DeploymentSpec {
@@ -207,6 +189,31 @@ pub fn deployment(bridge: &NsqBridge, observed: &Observed) -> Result<Object, Inv
         ..Deployment::default()
     };
     Ok(Object::Deployment(Box::new(deployment)).sealed())
+}
+
+fn container(bridge: &NsqBridge, arguments: Vec<String>, ends: &[End]) -> Container {
+    Container {
+        name: NAME.to_owned(),
+        image: Some(bridge.spec.image.clone()),
+        command: Some(vec!["/usr/local/bin/nsq_to_nsq".to_owned()]),
+        args: Some(arguments),
+        env: some(ends.iter().filter_map(End::environment).collect()),
+        volume_mounts: some(ends.iter().filter_map(End::mount).collect()),
+        resources: bridge.spec.resources.as_ref().map(requirements),
+        security_context: Some(confined()),
+        ..Container::default()
+    }
+}
+
+fn owner(bridge: &NsqBridge) -> OwnerReference {
+    OwnerReference {
+        api_version: NsqBridge::api_version(&()).into_owned(),
+        kind: NsqBridge::kind(&()).into_owned(),
+        name: bridge.name_any(),
+        uid: bridge.uid().unwrap_or_default(),
+        controller: Some(true),
+        block_owner_deletion: None,
+    }
 }
 
 fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
