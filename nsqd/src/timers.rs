@@ -85,6 +85,7 @@ impl Timers {
                 Some(at) => {
                     let at = nsqd.clock.instant(at);
                     tokio::select! {
+                        biased;
                         () = earlier => {}
                         () = tokio::time::sleep_until(at) => {}
                     }

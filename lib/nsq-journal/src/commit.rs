@@ -5,6 +5,7 @@
 //! gives them a moment, a small part of what a sync takes ([`Gathering`]). A second thread keeps
 //! house (spare segments, free space), because that may take long and must not hold up a group.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -71,14 +72,16 @@ impl Waiting {
         self.group.is_empty()
     }
 
-    /// Takes out, each once, the waiters all of whose positions are reached.
+    /// Takes out, each once and in the order of their asking, the waiters whose positions are reached.
     pub(crate) fn reached(&mut self, durable: Lsn) -> Vec<Arc<dyn Waiter>> {
-        let (mut ready, rest): (Vec<_>, Vec<_>) =
+        let (ready, rest): (Vec<_>, Vec<_>) =
             self.group.drain(..).partition(|(upto, _)| *upto <= durable);
         self.group = rest;
-        ready.sort_by_key(|(_, waiter)| Arc::as_ptr(waiter).cast::<()>() as usize);
-        ready.dedup_by(|one, other| Arc::ptr_eq(&one.1, &other.1));
-        ready.into_iter().map(|(_, waiter)| waiter).collect()
+        let mut seen = HashSet::with_capacity(ready.len());
+        let ready = ready.into_iter().map(|(_, waiter)| waiter);
+        ready
+            .filter(|waiter| seen.insert(Arc::as_ptr(waiter).cast::<()>() as usize))
+            .collect()
     }
 }
 
