@@ -46,9 +46,9 @@ pub fn condition(cluster: &ValidatedCluster, observed: &Observed) -> Option<Cond
     })
 }
 
-/// What may be written now. Without a certificate the sets stay as they are, so that pods which run are not replaced by
+/// What can be wanted now. Without a certificate the sets stay as they are, and so do their pods, which would be replaced by
 /// some that cannot start; without cert-manager the certificate itself cannot be written either.
-pub fn writable(
+pub fn without_waiting(
     cluster: &ValidatedCluster,
     observed: &Observed,
     objects: Vec<Object>,

@@ -186,7 +186,8 @@ pub fn plan(cluster: &ValidatedCluster, previous: &NsqClusterStatus, observed: &
     let wanted = volumes::as_they_are(cluster, wanted, observed);
     let exposure = external::exposure(cluster, observed, scaling.nodes);
     let wanted = external::with_addresses(cluster, wanted, exposure.as_ref());
-    let apply = certificate::writable(cluster, observed, to_apply(&wanted, observed));
+    let wanted = certificate::without_waiting(cluster, observed, wanted);
+    let apply = to_apply(&wanted, observed);
     let delete = to_delete(&wanted, observed);
     let mut actions = scaling.actions.clone();
     actions.extend(volumes::decide(cluster, observed));
