@@ -84,7 +84,9 @@ impl Timers {
                 None => earlier.await,
                 Some(at) => {
                     let at = nsqd.clock.instant(at);
+                    // In a fixed order: simulations repeat themselves.
                     tokio::select! {
+                        biased;
                         () = earlier => {}
                         () = tokio::time::sleep_until(at) => {}
                     }

@@ -5,6 +5,7 @@
 //! gives them a moment, a small part of what a sync takes ([`Gathering`]). A second thread keeps
 //! house (spare segments, free space), because that may take long and must not hold up a group.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -76,8 +77,11 @@ impl Waiting {
         let (mut ready, rest): (Vec<_>, Vec<_>) =
             self.group.drain(..).partition(|(upto, _)| *upto <= durable);
         self.group = rest;
-        ready.sort_by_key(|(_, waiter)| Arc::as_ptr(waiter).cast::<()>() as usize);
-        ready.dedup_by(|one, other| Arc::ptr_eq(&one.1, &other.1));
+        if ready.len() > 1 {
+            // In the order in which they came, not in that of addresses: simulations repeat themselves.
+            let mut seen = HashSet::with_capacity(ready.len());
+            ready.retain(|(_, waiter)| seen.insert(Arc::as_ptr(waiter).cast::<()>()));
+        }
         ready.into_iter().map(|(_, waiter)| waiter).collect()
     }
 }

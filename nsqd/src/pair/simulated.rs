@@ -84,7 +84,20 @@ pub fn acknowledged(nsqd: &Nsqd) -> Option<nsq_journal::Lsn> {
 
 /// Shows the own messages that channels have not finished: topic, channel and body.
 pub fn unfinished(nsqd: &Arc<Nsqd>, show: &mut dyn FnMut(&str, &str, &[u8])) {
-    for topic in nsqd.topics() {
+    unfinished_of(nsqd, nsqd.topics(), show);
+}
+
+/// The same of the mirror's.
+pub fn mirrored_unfinished(nsqd: &Arc<Nsqd>, show: &mut dyn FnMut(&str, &str, &[u8])) {
+    unfinished_of(nsqd, nsqd.pair.mirrored_topics(), show);
+}
+
+fn unfinished_of(
+    nsqd: &Arc<Nsqd>,
+    topics: Vec<Arc<crate::LiveTopic>>,
+    show: &mut dyn FnMut(&str, &str, &[u8]),
+) {
+    for topic in topics {
         let mut from = Some(0);
         while let Some(at) = from {
             let batch = topic.read(|queue| queue.unfinished(at));
@@ -102,6 +115,9 @@ pub fn unfinished(nsqd: &Arc<Nsqd>, show: &mut dyn FnMut(&str, &str, &[u8])) {
                     let names = message.pending.iter();
                     let names = names.filter_map(|pending| queue.channel_name(pending.channel));
                     names.for_each(|channel| show(&topic.name, channel, body));
+                    if message.held {
+                        show(&topic.name, "", body);
+                    }
                 }
             });
             topic.change_now(nsqd, |queue, _| queue.evict());

@@ -358,12 +358,19 @@ fn complain_of_rest(world: &PairWorld) {
     for index in (0..2).filter(|&index| world.gone() != Some(index)) {
         let complaint = match world.nsqd(index) {
             None => format!("{index} is not up at the end"),
-            Some(nsqd) => format!(
-                "{index} does not come to rest: {} left, mirror pending {}, {}",
-                left(&nsqd),
-                pair::mirror_is_pending(&nsqd),
-                pair::describe(&nsqd)
-            ),
+            Some(nsqd) => {
+                let mut mirrored = Vec::new();
+                pair::mirrored_unfinished(&nsqd, &mut |topic, channel, body| {
+                    let number = nsq_auditor::decode(body);
+                    mirrored.push(format!("{topic}/{channel} {number:?}"));
+                });
+                mirrored.truncate(5);
+                format!(
+                    "{index} does not come to rest: {} left, mirrored {mirrored:?}, {}",
+                    left(&nsqd),
+                    pair::describe(&nsqd)
+                )
+            }
         };
         world.auditor.lock().complain(complaint);
     }
