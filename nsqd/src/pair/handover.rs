@@ -108,8 +108,12 @@ impl Pair {
         shared.copy.acknowledged(&runs, position);
         let acked = shared.copy.acked;
         shared.lag.acknowledged(acked);
+        let listing = shared.listing;
         drop(shared);
-        self.finishes.lock().acknowledged(acked, peer_end);
+        // Until a list has told of them again, the peer may have been skipped over finishes.
+        if !listing {
+            self.finishes.lock().acknowledged(acked, peer_end);
+        }
         let (tail, now) = (nsqd.journal.tail(), nsqd.clock.now());
         self.change_gate(nsqd, |gate| gate.acknowledged(acked, tail, now));
         true

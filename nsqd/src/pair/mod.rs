@@ -39,6 +39,7 @@ use runs::Runs;
 pub use adoption::run as run_adoption;
 pub(crate) use adoption::{AdoptError, Order};
 pub use handover::run as run_watch;
+pub(crate) use finishes::Finished;
 pub(crate) use holder::Adoption;
 pub(crate) use link::{End, HEARTBEAT, OUTBOX, Side, serve};
 pub(crate) use mirror::{Mirror, News};
@@ -306,6 +307,12 @@ impl Pair {
     /// Whether the message was finished here, as far as is remembered.
     pub(crate) fn has_finished(&self, topic: u32, channel: u32, id: u64) -> bool {
         self.finishes.lock().contains(topic, channel, id)
+    }
+
+    /// What is remembered of finishes, for a checkpoint. After the images of all topics: what is journalled later
+    /// is replayed.
+    pub(crate) fn remembered(&self) -> Vec<Finished> {
+        self.finishes.lock().all().collect()
     }
 
     /// Where the journal has to begin for the peer to go on reading.

@@ -5,7 +5,7 @@ use nsq_queue::TopicOptions;
 use serde::{Deserialize, Serialize};
 
 use super::mirror::{Mirror, MirrorImage};
-use super::{Adoption, Recovered, Shared};
+use super::{Adoption, Finished, Recovered, Shared};
 use crate::options::Durability;
 
 /// What a checkpoint has of a pair.
@@ -83,6 +83,15 @@ impl PairImage {
 }
 
 impl Recovered {
+    /// Finishes that the checkpoint remembers.
+    pub(crate) fn remember(&mut self, finishes: &[Finished]) {
+        self.imports |= !finishes.is_empty();
+        for one in finishes {
+            self.finishes
+                .note(one.topic, one.channel, one.first_id, one.count, one.end);
+        }
+    }
+
     /// The mirror begins, or goes on, at `start`: (position, nothing unfinished lies before).
     pub(crate) fn mirror_from(
         &mut self,
