@@ -103,12 +103,12 @@ pub fn take(nsqd: &Arc<Nsqd>, last: bool) -> Result<(), JournalError> {
     let failed = |_| JournalError::Invalid("a checkpoint could not be encoded");
     bytes.extend(postcard::to_stdvec(&state).map_err(failed)?);
     bytes.extend(postcard::to_stdvec(&extras).map_err(failed)?);
-    let (draining, finishes) = (nsqd.drain.image(), nsqd.pair.remembered());
-    if draining != 0 || !finishes.is_empty() {
+    let (draining, remembered) = (nsqd.drain.image(), nsqd.pair.remembered());
+    if draining != 0 || !remembered.is_empty() {
         bytes.extend(postcard::to_stdvec(&draining).map_err(failed)?);
     }
-    if !finishes.is_empty() {
-        bytes.extend(postcard::to_stdvec(&finishes).map_err(failed)?);
+    if !remembered.is_empty() {
+        bytes.extend(postcard::to_stdvec(&remembered).map_err(failed)?);
     }
     nsqd.journal.checkpoint(&bytes, keep_from)?;
     nsqd.spill.sweep()

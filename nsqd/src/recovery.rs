@@ -19,7 +19,7 @@ use crate::host::{NsqHost, Page};
 use crate::nsqd::{Nsqd, Recovered, topic_options};
 use crate::options::{Durability, Options};
 use crate::pager::Housekeeping;
-use crate::pair::{self, Finished, Mirror};
+use crate::pair::{self, Mirror, Remembered};
 use crate::replay;
 
 /// Opens the data path: reads what is there and begins a new run.
@@ -291,9 +291,9 @@ impl Replay for Restorer<'_> {
                     let rest: &[u8];
                     (self.draining, rest) = postcard::take_from_bytes(more).map_err(failed)?;
                     if !rest.is_empty() {
-                        let finishes: Vec<Finished> =
+                        let remembered: Remembered =
                             postcard::from_bytes(rest).map_err(failed)?;
-                        self.pair.remember(&finishes);
+                        self.pair.remember(&remembered);
                     }
                 }
                 extras
@@ -379,6 +379,9 @@ impl Replay for Restorer<'_> {
 
     fn quarantined(&mut self, from: Lsn, to: Lsn, why: &str) {
         self.holes += 1;
+        if from < to {
+            self.pair.note_lost(from, to);
+        }
         match self.holes {
             1..=HOLES_SAID => tracing::error!(
                 "journal: {} bytes at {from} cannot be read and were set aside: {why}",

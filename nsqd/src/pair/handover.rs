@@ -68,6 +68,9 @@ impl Pair {
         self.gate.lock().level_at = nsqd.journal.tail();
         shared.copy = origin::welcomed(&runs, holder, mirror);
         shared.copy.whole = start.whole;
+        if start.list {
+            shared.lost = None; // the list makes up for it
+        }
         shared.origin_up = true;
         self.finishes.lock().reset();
         shared.adopted = adoption.map(|adoption| adopted(&runs, holder, adoption));

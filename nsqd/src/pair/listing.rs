@@ -137,12 +137,10 @@ async fn list_topic(
 /// What was finished here is told again: the peer may own some of it, and does not get the records that told of it.
 fn list_finishes(nsqd: &Nsqd, queue: &Topic<NsqHost>) -> Result<(), JournalError> {
     let mut by_channel: BTreeMap<u32, Vec<IdRange>> = BTreeMap::new();
-    for one in nsqd.pair.remembered() {
-        if one.topic == queue.number {
-            let (first_id, count) = (one.first_id, one.count);
-            let ranges = by_channel.entry(one.channel).or_default();
-            ranges.push(IdRange { first_id, count });
-        }
+    for one in nsqd.pair.finished_in(queue.number) {
+        let (first_id, count) = (one.first_id, one.count);
+        let ranges = by_channel.entry(one.channel).or_default();
+        ranges.push(IdRange { first_id, count });
     }
     let topic = queue.number;
     for (channel, ranges) in by_channel {

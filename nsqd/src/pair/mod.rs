@@ -30,7 +30,7 @@ use tokio::sync::Notify;
 use crate::client::Client;
 use crate::nsqd::Nsqd;
 use crate::options::{Durability, MirrorAck, Options};
-use finishes::Finishes;
+use finishes::{Finished, Finishes};
 use gate::{Gate, Passage};
 use lag::Lag;
 use origin::{Adopted, Copy};
@@ -39,11 +39,10 @@ use runs::Runs;
 pub use adoption::run as run_adoption;
 pub(crate) use adoption::{AdoptError, Order};
 pub use handover::run as run_watch;
-pub(crate) use finishes::Finished;
 pub(crate) use holder::Adoption;
 pub(crate) use link::{End, HEARTBEAT, OUTBOX, Side, serve};
 pub(crate) use mirror::{Mirror, News};
-pub(crate) use state::PairImage;
+pub(crate) use state::{PairImage, Remembered};
 
 /// This node's half of a pair. Every node has one; without a peer it does nothing.
 pub struct Pair {
@@ -94,6 +93,8 @@ pub(crate) struct Shared {
     pub(crate) kept: Option<nsq_journal::Position>,
     /// The own journal cannot be read before this.
     pub(crate) unreadable: Lsn,
+    /// A stretch with records that were lost, while later ones were not; until the peer gets a list.
+    pub(crate) lost: Option<(Lsn, Lsn)>,
     pub(crate) listing: bool,
     pub(crate) lag: Lag,
     /// The latest run of the mirrored incarnation that said HELLO.
@@ -130,6 +131,8 @@ pub(crate) struct Recovered {
     pub(crate) finishes: Finishes,
     /// Messages have come in from elsewhere.
     pub(crate) imports: bool,
+    /// From the first record that could not be read to the last.
+    pub(crate) lost: Option<(Lsn, Lsn)>,
     /// Own messages up to here were let go of, since the checkpoint.
     pub(crate) released: Lsn,
 }
@@ -173,7 +176,8 @@ impl Pair {
                 holder_up: false,
                 unkept: Default::default(),
                 kept,
-                unreadable: 0,
+                unreadable: recovered.lost.map_or(0, |lost| lost.1),
+                lost: recovered.lost,
                 listing: false,
                 lag: Lag::new(now),
                 heard_run: None,
@@ -309,10 +313,18 @@ impl Pair {
         self.finishes.lock().contains(topic, channel, id)
     }
 
-    /// What is remembered of finishes, for a checkpoint. After the images of all topics: what is journalled later
-    /// is replayed.
-    pub(crate) fn remembered(&self) -> Vec<Finished> {
-        self.finishes.lock().all().collect()
+    /// What checkpoints remember. After the images of all topics: what is journalled later is replayed.
+    pub(crate) fn remembered(&self) -> Remembered {
+        Remembered {
+            lost: self.shared.lock().lost,
+            finishes: self.finishes.lock().all().collect(),
+        }
+    }
+
+    /// What was finished in a topic, the oldest first.
+    fn finished_in(&self, topic: u32) -> Vec<Finished> {
+        let finishes = self.finishes.lock();
+        finishes.all().filter(|one| one.topic == topic).collect()
     }
 
     /// Where the journal has to begin for the peer to go on reading.

@@ -177,8 +177,8 @@ impl PairWorld {
             Ok(node) => {
                 let stats = node.nsqd.journal.stats();
                 self.note(&format!(
-                    "{index} started in run {}, tail {}",
-                    stats.run, stats.tail
+                    "{index} started in run {}, tail {}, {} holes",
+                    stats.run, stats.tail, stats.recovery.quarantined_ranges
                 ));
                 if stats.run == 1 {
                     super::director::make_channels(self, &node.nsqd);
