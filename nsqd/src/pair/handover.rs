@@ -71,6 +71,8 @@ impl Pair {
         if start.list {
             shared.lost = None; // the list makes up for it
         }
+        let unlisted = if start.list { nsqd.journal.tail() } else { 0 };
+        self.unlisted.store(unlisted, Ordering::Release);
         shared.origin_up = true;
         self.finishes.lock().reset();
         shared.adopted = adoption.map(|adoption| adopted(&runs, holder, adoption));
@@ -112,6 +114,9 @@ impl Pair {
         let acked = shared.copy.acked;
         shared.lag.acknowledged(acked);
         let listing = shared.listing;
+        if shared.copy.whole {
+            self.unlisted.store(0, Ordering::Release);
+        }
         drop(shared);
         // Until a list has told of them again, the peer may have been skipped over finishes.
         if !listing {
@@ -133,6 +138,16 @@ impl Pair {
         shared.lag.down(nsqd.clock.now());
         if shared.adopted.take().is_some() && shared.held_back.is_some() {
             Self::let_go_on(nsqd, &mut shared, None);
+        }
+        drop(shared);
+        let unlisted = self.unlisted();
+        if unlisted > 0 {
+            let now = nsqd.clock.now();
+            self.change_gate(nsqd, |gate| {
+                gate.broke_off(unlisted, now);
+                false
+            });
+            self.watch.notify_one();
         }
     }
 

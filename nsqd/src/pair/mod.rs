@@ -58,6 +58,9 @@ pub struct Pair {
     gate: Mutex<Waiting>,
     /// Everything before this may be acknowledged; follows the gate.
     passable: AtomicU64,
+    /// What lies before this is in a list that the peer does not have whole: it is not acknowledged however far the
+    /// peer is. 0: there is no such list.
+    unlisted: AtomicU64,
     refuses: AtomicBool,
     finishes: Mutex<Finishes>,
     /// They are kept also without a peer: messages have come in from elsewhere.
@@ -189,6 +192,7 @@ impl Pair {
                 others: Vec::new(),
             }),
             passable: AtomicU64::new(0),
+            unlisted: AtomicU64::new(0),
             refuses: AtomicBool::new(false),
             finishes: Mutex::new(recovered.finishes),
             remembers: AtomicBool::new(recovered.imports),
@@ -210,9 +214,17 @@ impl Pair {
         self.awaited
     }
 
-    /// How far answers may go.
-    pub(crate) fn passable(&self) -> Lsn {
-        self.passable.load(Ordering::Acquire)
+    /// Whether what was journalled before `at` may be acknowledged.
+    pub(crate) fn passes(&self, at: Lsn) -> bool {
+        match self.passable.load(Ordering::Acquire) {
+            Lsn::MAX => true, // without the peer
+            passable => at <= passable && at > self.unlisted(),
+        }
+    }
+
+    /// What lies before this waits for a list, too.
+    pub(crate) fn unlisted(&self) -> Lsn {
+        self.unlisted.load(Ordering::Acquire)
     }
 
     /// Publishing is refused.
@@ -225,11 +237,16 @@ impl Pair {
         let mut waiting = self.gate.lock();
         waiting.gate.waits_for(at, nsqd.clock.now());
         match waiting.clients.last_mut() {
-            Some((last, same)) if Arc::ptr_eq(same, client) => *last = at.max(*last),
+            Some((last, same))
+                if Arc::ptr_eq(same, client)
+                    && (*last <= self.unlisted()) == (at <= self.unlisted()) =>
+            {
+                *last = at.max(*last);
+            }
             _ => waiting.clients.push((at, Arc::clone(client))),
         }
         drop(waiting);
-        if self.passable() >= at || self.refuses() {
+        if self.passes(at) || self.refuses() {
             client.wake();
         }
         self.watch.notify_one();
@@ -246,7 +263,7 @@ impl Pair {
         self.watch.notify_one();
         loop {
             match () {
-                () if self.passable() >= at => return Ok(()),
+                () if self.passes(at) => return Ok(()),
                 () if self.refuses() => return Err(PeerLost),
                 () => told.notified().await,
             }
@@ -265,23 +282,18 @@ impl Pair {
             (true, false) => waiting.level_at = nsqd.journal.tail(),
             (false, false) => {}
         }
-        let through = match waiting.gate.passage() {
-            Passage::Through(through) => {
-                self.passable.store(through, Ordering::Release);
-                self.refuses.store(false, Ordering::Release);
-                through
-            }
-            Passage::Refused(through) => {
-                self.passable.store(through, Ordering::Release);
-                self.refuses.store(true, Ordering::Release);
-                Lsn::MAX
-            }
+        let (passable, refuses) = match waiting.gate.passage() {
+            Passage::Through(through) => (through, false),
+            Passage::Refused(through) => (through, true),
         };
+        self.passable.store(passable, Ordering::Release);
+        self.refuses.store(refuses, Ordering::Release);
+        let goes = |at: Lsn| refuses || self.passes(at);
         let clients = std::mem::take(&mut waiting.clients);
-        let (out, rest): (Vec<_>, Vec<_>) = clients.into_iter().partition(|one| one.0 <= through);
+        let (out, rest): (Vec<_>, Vec<_>) = clients.into_iter().partition(|one| goes(one.0));
         waiting.clients = rest;
         let others = std::mem::take(&mut waiting.others);
-        let (told, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|one| one.0 <= through);
+        let (told, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|one| goes(one.0));
         waiting.others = rest;
         drop(waiting);
         out.iter().for_each(|(_, client)| client.wake());

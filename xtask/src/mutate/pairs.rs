@@ -37,7 +37,10 @@ pub const RULES: &[Rule] = &[
     Rule { name: "R7 old acknowledgements count", edits: &[
         Edit { file: "nsqd/src/pair/handover.rs",
             old: "shared.copy = origin::welcomed(&runs, holder, mirror);",
-            new: "let before = shared.copy.acked;\n        shared.copy = origin::welcomed(&runs, holder, mirror);\n        if DROPPED {\n            shared.copy.acked = shared.copy.acked.max(before);\n        }" },
+            new: "let before = shared.copy;\n        shared.copy = origin::welcomed(&runs, holder, mirror);" },
+        Edit { file: "nsqd/src/pair/handover.rs",
+            old: "shared.copy.whole = start.whole;",
+            new: "shared.copy.whole = start.whole;\n        if DROPPED && before.whole {\n            (shared.copy.whole, shared.copy.acked) = (true, shared.copy.acked.max(before.acked));\n        }" },
     ] },
     Rule { name: "R8 told of a mirror that is not kept", edits: &[
         Edit { file: "nsqd/src/pair/link/from_origin.rs",

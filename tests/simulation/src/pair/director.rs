@@ -71,7 +71,7 @@ pub async fn run(world: &Arc<PairWorld>, publishers: &mut JoinSet<()>) -> (u64, 
         cuts: if write { usize::from(cut) } else { usize::MAX },
         restart_at: [0; 2],
         heal_at: 0,
-        next: random.random_range(1_000_000..200_000_000),
+        next: random.random_range(1_000_000..if plan.stormy { 800_000_000 } else { 200_000_000 }),
         adopted: 0,
         lost: 0,
         places: Default::default(),
@@ -108,8 +108,12 @@ impl Director<'_> {
         // What has just been written is not on either disk yet; what was, is on one of them, perhaps.
         if now >= self.next {
             // Often one thing follows close upon another: in the midst of what the first began.
-            let soon = [400_000_000, 400_000_000, 20_000_000][self.random.random_range(0..3)];
-            self.next = now + self.random.random_range(1_000_000..soon);
+            let soon = match self.world.plan.stormy {
+                true => [1, 10_000_000, 60_000_000],
+                false => [400_000_000, 400_000_000, 20_000_000],
+            };
+            let soon = soon[self.random.random_range(0..3)];
+            self.next = now + self.random.random_range(0..soon);
             self.happen().await;
         }
         if self.world.plan.eager && self.lost > 0 && self.losses > 0 && self.both_mirrored() {
@@ -209,7 +213,11 @@ impl Director<'_> {
         let Some(node) = self.world.nodes[index].lock().take() else {
             return;
         };
-        let down = [1, 100_000_000, 2_000_000_000][self.random.random_range(0..3)];
+        let down = match self.world.plan.stormy {
+            true => [1, 5_000_000, 50_000_000],
+            false => [1, 100_000_000, 2_000_000_000],
+        };
+        let down = down[self.random.random_range(0..3)];
         self.restart_at[index] = self.world.now() + self.random.random_range(0..=down);
         let disk = Arc::clone(&self.world.disks[index].lock());
         match self.random.random_range(0..10) {
@@ -268,7 +276,9 @@ impl Director<'_> {
         node.crash();
         *self.world.disks[index].lock() = SimDisk::new();
         self.world.incarnations[index].fetch_add(100, Ordering::Relaxed);
-        self.restart_at[index] = self.world.now() + self.random.random_range(0..1_000_000_000);
+        let longest = if self.world.plan.stormy { 50 } else { 1000 };
+        let down = self.random.random_range(0..longest * 1_000_000);
+        self.restart_at[index] = self.world.now() + down;
     }
 }
 
