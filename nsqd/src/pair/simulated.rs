@@ -11,6 +11,12 @@ pub fn is_mirrored(nsqd: &Arc<Nsqd>) -> bool {
     nsqd.pair.status(nsqd).mirrored
 }
 
+/// Adoptions begun since the start.
+pub fn adoptions(nsqd: &Nsqd) -> u64 {
+    let counters = &nsqd.pair.counters;
+    counters.adoptions.load(std::sync::atomic::Ordering::Relaxed)
+}
+
 /// An adoption is under way.
 pub fn is_importing(nsqd: &Nsqd) -> bool {
     nsqd.pair.shared.lock().is_importing()

@@ -215,6 +215,22 @@ impl Auditor {
         }
     }
 
+    /// No channel may have finished a message more often than this: once, and once more for each event that can
+    /// repeat it.
+    pub fn finished_at_most(&mut self, most: u64) {
+        let topics = &self.topics;
+        let count = |topic: u16| topics.get(usize::from(topic)).map_or(0, |topic| topic.1.len());
+        let fates = self.messages.iter(count);
+        let fates = fates.flat_map(|(number, _, fates)| fates.iter().map(move |fate| (number, fate)));
+        let often = fates.filter(|(_, fate)| u64::from(fate.done) > most);
+        let often: Vec<_> = often.map(|(number, fate)| (number, fate.done)).collect();
+        for (number, done) in often {
+            self.complain(format!(
+                "message {number} was finished {done} times, for {most} reasons"
+            ));
+        }
+    }
+
     pub fn counts(&self) -> Counts {
         self.counts
     }
@@ -339,6 +355,20 @@ mod tests {
                 .for_each(|before| auditor.settled(before));
             auditor.delivered("t", "a", &body, 1);
             assert_eq!(auditor.verdict().complaints.is_empty(), good, "{settled:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_not_finished_more_often_than_there_are_reasons() {
+        for (most, good) in [(2, true), (1, false)] {
+            let mut auditor = auditor();
+            auditor.rules.paired = true;
+            for at in [100, 200] {
+                auditor.delivered("t", "a", &encode(7, 20), 1);
+                auditor.finished("t", "a", 7, at);
+            }
+            auditor.finished_at_most(most);
+            assert_eq!(auditor.verdict().complaints.is_empty(), good, "{most}");
         }
     }
 

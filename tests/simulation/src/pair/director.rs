@@ -210,7 +210,7 @@ impl Director<'_> {
     }
 
     async fn outage(&mut self, index: usize) {
-        let Some(node) = self.world.nodes[index].lock().take() else {
+        let Some(node) = self.world.take(index) else {
             return;
         };
         let down = match self.world.plan.stormy {
@@ -264,7 +264,7 @@ impl Director<'_> {
         if self.lost > 0 && !self.both_mirrored() {
             return;
         }
-        let Some(node) = self.world.nodes[index].lock().take() else {
+        let Some(node) = self.world.take(index) else {
             return;
         };
         self.losses -= 1;
