@@ -291,8 +291,7 @@ impl Replay for Restorer<'_> {
                     let rest: &[u8];
                     (self.draining, rest) = postcard::take_from_bytes(more).map_err(failed)?;
                     if !rest.is_empty() {
-                        let remembered: Remembered =
-                            postcard::from_bytes(rest).map_err(failed)?;
+                        let remembered: Remembered = postcard::from_bytes(rest).map_err(failed)?;
                         self.pair.remember(&remembered);
                     }
                 }

@@ -4,8 +4,8 @@ use nsq_journal::{Lsn, Position};
 use nsq_queue::TopicOptions;
 use serde::{Deserialize, Serialize};
 
-use super::mirror::{Mirror, MirrorImage};
 use super::finishes::Finished;
+use super::mirror::{Mirror, MirrorImage};
 use super::{Adoption, Recovered, Shared};
 use crate::options::Durability;
 

@@ -190,6 +190,21 @@ impl Auditor {
         }
     }
 
+    /// A channel was emptied: it need not get what was sent before. The messages that were acknowledged by then.
+    pub fn emptied(&mut self, topic: &str, channel: &str) -> Vec<u64> {
+        let mut acknowledged = Vec::new();
+        let Some((index, channels)) = self.topic(topic) else {
+            return acknowledged;
+        };
+        if let Some(channel) = channels.iter().position(|other| other == channel) {
+            self.messages.on(index, channel, |number, message, fate| {
+                fate.excused = true;
+                acknowledged.extend(message.acknowledged.then_some(number));
+            });
+        }
+        acknowledged
+    }
+
     /// The server died, at `now`.
     pub fn crashed(&mut self, now: i64) {
         self.counts.crashes += 1;
@@ -219,9 +234,14 @@ impl Auditor {
     /// repeat it.
     pub fn finished_at_most(&mut self, most: u64) {
         let topics = &self.topics;
-        let count = |topic: u16| topics.get(usize::from(topic)).map_or(0, |topic| topic.1.len());
+        let count = |topic: u16| {
+            topics
+                .get(usize::from(topic))
+                .map_or(0, |topic| topic.1.len())
+        };
         let fates = self.messages.iter(count);
-        let fates = fates.flat_map(|(number, _, fates)| fates.iter().map(move |fate| (number, fate)));
+        let fates =
+            fates.flat_map(|(number, _, fates)| fates.iter().map(move |fate| (number, fate)));
         let often = fates.filter(|(_, fate)| u64::from(fate.done) > most);
         let often: Vec<_> = often.map(|(number, fate)| (number, fate.done)).collect();
         for (number, done) in often {
@@ -251,7 +271,8 @@ impl Auditor {
             let Some((topic, channels)) = channels(message.topic) else {
                 continue;
             };
-            for (channel, fate) in channels.iter().zip(fates) {
+            let judged = channels.iter().zip(fates);
+            for (channel, fate) in judged.filter(|(_, fate)| !fate.excused) {
                 if fate.deliveries == 0 || (self.rules.paired && fate.done == 0) {
                     lost.push((number, topic.clone(), channel.clone()));
                 } else if fate.finished().is_none() && !self.rules.paired {
@@ -318,6 +339,21 @@ mod tests {
         assert_eq!(auditor.verdict().unfinished, 2);
         auditor.finished("t", "b", 7, 1);
         assert_eq!(auditor.verdict().unfinished, 1);
+    }
+
+    #[test]
+    fn a_channel_that_was_emptied_need_not_get_what_was_sent_before() {
+        let mut auditor = auditor();
+        auditor.sent("t", 8);
+        assert_eq!(auditor.emptied("t", "b"), [7], "8 is on its way");
+        auditor.sent("t", 9);
+        auditor.acknowledged(9);
+        auditor.delivered("t", "a", &encode(7, 20), 1);
+        auditor.delivered("t", "a", &encode(9, 20), 1);
+        assert_eq!(
+            auditor.verdict().lost,
+            [(9, "t".to_owned(), "b".to_owned())]
+        );
     }
 
     #[test]

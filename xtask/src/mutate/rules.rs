@@ -51,7 +51,12 @@ pub fn try_rules(copy: &Copy, chosen: &[&Rule]) -> Result<usize> {
     println!("{:50} {:>7}  noticed by", "rule dropped", "s");
     let (mut survived, mut faults) = (0, BTreeSet::new());
     for (number, rule) in chosen.iter().enumerate() {
-        progress(&format!("{} of {}: {}", number + 1, chosen.len(), rule.name));
+        progress(&format!(
+            "{} of {}: {}",
+            number + 1,
+            chosen.len(),
+            rule.name
+        ));
         let began = Instant::now();
         let mut noticed = search(&program, rule, 0)?;
         while let Some(Noticed::Seed(seed)) = noticed

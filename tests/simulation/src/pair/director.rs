@@ -13,9 +13,9 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::task::JoinSet;
 
-use super::finishes;
 use super::node::NAMES;
 use super::world::PairWorld;
+use super::{emptying, finishes};
 use crate::plan::{Level, TOPICS};
 
 /// Virtual time after which a pair that has not come to rest is a failure.
@@ -45,6 +45,7 @@ struct Director<'a> {
     goes: bool,
     adoptions: usize,
     partitions: usize,
+    empties: usize,
     /// At level `write` one power cut is survived.
     cuts: usize,
     restart_at: [i64; 2],
@@ -68,10 +69,17 @@ pub async fn run(world: &Arc<PairWorld>, publishers: &mut JoinSet<()>) -> (u64, 
         goes: plan.goes && !cut,
         adoptions: plan.adoptions,
         partitions: plan.partitions,
+        empties: plan.empties,
         cuts: if write { usize::from(cut) } else { usize::MAX },
         restart_at: [0; 2],
         heal_at: 0,
-        next: random.random_range(1_000_000..if plan.stormy { 800_000_000 } else { 200_000_000 }),
+        next: random.random_range(
+            1_000_000..if plan.stormy {
+                800_000_000
+            } else {
+                200_000_000
+            },
+        ),
         adopted: 0,
         lost: 0,
         places: Default::default(),
@@ -159,13 +167,13 @@ impl Director<'_> {
     }
 
     fn is_done(&self) -> bool {
-        let left = self.outages + self.losses + self.adoptions + self.partitions;
+        let left = self.outages + self.losses + self.adoptions + self.partitions + self.empties;
         left == 0 && !self.goes && !self.world.partitioned.load(Ordering::Relaxed)
     }
 
     async fn happen(&mut self) {
         let index = self.random.random_range(0..2);
-        match self.random.random_range(0..5) {
+        match self.random.random_range(0..6) {
             0 if self.outages > 0 => {
                 self.outages -= 1;
                 self.outage(index).await;
@@ -173,7 +181,13 @@ impl Director<'_> {
                     self.outage(1 - index).await;
                 }
             }
-            1 if self.losses > 0 => self.lose_disk(index),
+            1 if self.losses > 0 => {
+                let lost = self.lost;
+                self.lose_disk(index);
+                if self.world.plan.stormy && self.lost > lost && self.random.random_bool(0.5) {
+                    self.outage(1 - index).await; // at the same moment
+                }
+            }
             2 if self.adoptions > 0 => {
                 self.adoptions -= 1;
                 if let Some(nsqd) = self.world.nsqd(index) {
@@ -186,11 +200,22 @@ impl Director<'_> {
                 self.partitions -= 1;
                 self.world.note("a partition");
                 self.world.partitioned.store(true, Ordering::Relaxed);
-                let lasts = [1_000_000, 300_000_000, 3_000_000_000];
+                let lasts = match self.world.plan.stormy {
+                    true => [2, 2, 300_000_000],
+                    false => [1_000_000, 300_000_000, 3_000_000_000],
+                };
                 let lasts = lasts[self.random.random_range(0..3)];
                 self.heal_at = self.world.now() + self.random.random_range(1..lasts);
             }
             4 if self.goes => self.go(index),
+            5 if self.empties > 0 => {
+                self.empties -= 1;
+                let (topic, channels) = TOPICS[self.random.random_range(0..TOPICS.len())];
+                let channel = channels[self.random.random_range(0..channels.len())];
+                let both = self.random.random_bool(0.5);
+                let told = [both || index == 0, both || index == 1];
+                emptying::empty(self.world, topic, channel, told);
+            }
             _ => {}
         }
     }

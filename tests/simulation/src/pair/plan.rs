@@ -35,6 +35,8 @@ pub struct PairPlan {
     pub eager: bool,
     pub adoptions: usize,
     pub partitions: usize,
+    /// Times that somebody empties a channel, on one node or on both.
+    pub empties: usize,
     /// Outages that take both nodes.
     pub both: bool,
     /// Everything happens within moments, and nodes come back at once: in the midst of what the last event began.
@@ -79,6 +81,7 @@ impl PairPlan {
             goes: random.random_bool(0.2),
             eager: random.random_bool(0.5),
             commits: [(); 2].map(|()| [1.0, 0.3, 0.05][random.random_range(0..3)]),
+            empties: [0, 0, 1, 3][random.random_range(0..4)],
             verbose: false,
             traced: None,
         }
