@@ -7,6 +7,7 @@ mod finishes;
 mod node;
 mod people;
 mod plan;
+mod rest;
 mod world;
 
 pub use plan::PairPlan;
