@@ -262,21 +262,19 @@ impl Pager {
         }
         self.shrink(nsqd)?;
         let tail = nsqd.journal.tail();
-        if self.checkpoint_is_due(tail) {
-            self.last_checkpoint.store(tail, Ordering::Relaxed);
-            nsqd.let_journal_go(tail.saturating_sub(self.housekeeping.journal_kept))?;
-            checkpoint::take(nsqd, false)?;
-            self.checkpointed.store(tail, Ordering::Relaxed);
+        let due = self.checkpoint_is_due(tail);
+        let grown = tail - self.last_checkpoint.load(Ordering::Relaxed);
+        if !due && !self.may_give_space(nsqd, grown) {
             return Ok(());
         }
-        let grown = tail - self.last_checkpoint.load(Ordering::Relaxed);
-        if self.may_give_space(nsqd, grown) {
-            // What consumers have finished meanwhile can be let go, and is what publishers wait
-            // for. Nothing is paged out: that would take from the reserve.
-            self.last_checkpoint.store(tail, Ordering::Relaxed);
-            checkpoint::take(nsqd, false)?;
-            self.checkpointed.store(tail, Ordering::Relaxed);
+        self.last_checkpoint.store(tail, Ordering::Relaxed);
+        // On a full disk, what consumers have finished meanwhile can be let go, and is what publishers wait for.
+        // Nothing is paged out then: that would take from the reserve.
+        if due {
+            nsqd.let_journal_go(tail.saturating_sub(self.housekeeping.journal_kept))?;
         }
+        checkpoint::take(nsqd, false)?;
+        self.checkpointed.store(tail, Ordering::Relaxed);
         Ok(())
     }
 

@@ -84,7 +84,6 @@ impl Timers {
                 None => earlier.await,
                 Some(at) => {
                     let at = nsqd.clock.instant(at);
-                    // In a fixed order: simulations repeat themselves.
                     tokio::select! {
                         biased;
                         () = earlier => {}

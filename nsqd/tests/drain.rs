@@ -5,10 +5,9 @@
 mod support;
 
 use nsq_http_api::{Client, DrainStatus, Stats};
-use nsqlookupd::Nsqlookupd;
-use nsqlookupd::options::Options;
 use support::Node;
 use support::http::ask;
+use support::lookupd::nsqlookupd;
 use support::wire::{batch, sized};
 
 async fn status(node: &Node) -> DrainStatus {
@@ -89,14 +88,7 @@ async fn it_outlives_stops_and_checkpoints() {
 
 #[tokio::test]
 async fn consumers_are_told_of_topics_with_something_left() {
-    let options = Options {
-        tcp_address: "127.0.0.1:0".to_owned(),
-        http_address: "127.0.0.1:0".to_owned(),
-        broadcast_address: "127.0.0.1".to_owned(),
-        inactive_producer_timeout: std::time::Duration::from_secs(300),
-        ..Options::default()
-    };
-    let lookupd = Nsqlookupd::start(&options).await.unwrap();
+    let lookupd = nsqlookupd().await;
     let flag = format!("--lookupd-tcp-address={}", lookupd.tcp_address());
     let node = Node::start(&[&flag]).await;
     node.post("/topic/create?topic=empty").await;

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use nsq_client::{Config, Consumer, Producer, Sources};
 use nsq_tools::forward::{Options, Plan, forward};
-use nsqlookupd::Nsqlookupd;
 use support::auth_server::{AuthServer, everything};
+use support::lookupd::nsqlookupd;
 use support::upgrade::Cert;
 use support::{Message, Node};
 use tokio::sync::oneshot;
@@ -149,22 +149,9 @@ async fn what_does_not_pass_is_finished_and_goes_nowhere() {
     assert_eq!(bodies(&to, "u", 1).await, [r#"{"b":2}"#]);
 }
 
-async fn lookupd() -> Nsqlookupd {
-    let any = "127.0.0.1:0".to_owned();
-    let options = nsqlookupd::options::Options {
-        tcp_address: any.clone(),
-        http_address: any,
-        broadcast_address: "127.0.0.1".into(),
-        inactive_producer_timeout: Duration::from_secs(300),
-        tombstone_lifetime: Duration::from_secs(45),
-        ..Default::default()
-    };
-    Nsqlookupd::start(&options).await.unwrap()
-}
-
 #[tokio::test]
 async fn nothing_goes_round_in_circles() {
-    let lookupd = lookupd().await;
+    let lookupd = nsqlookupd().await;
     let tells = format!("--lookupd-tcp-address={}", lookupd.tcp_address());
     let (from, to) = (Node::start(&[&tells]).await, Node::start(&[&tells]).await);
     for node in [&from, &to] {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // a test may
 
+mod support;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use nsqd::lookup::{LookupConfig, LookupLinks, StateSource};
 use nsqd::{Announcer, Change};
 use nsqlookupd::Nsqlookupd;
 use parking_lot::Mutex;
+use support::lookupd::nsqlookupd;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -77,19 +80,6 @@ fn deleted(topic: &str, channel: &str) -> Change {
         "" => Change::TopicDeleted(topic.to_owned()),
         channel => Change::ChannelDeleted(topic.to_owned(), channel.to_owned()),
     }
-}
-
-async fn nsqlookupd() -> Nsqlookupd {
-    let any = "127.0.0.1:0".to_owned();
-    let options = nsqlookupd::options::Options {
-        tcp_address: any.clone(),
-        http_address: any,
-        broadcast_address: "127.0.0.1".into(),
-        inactive_producer_timeout: Duration::from_secs(300),
-        tombstone_lifetime: Duration::from_secs(45),
-        ..Default::default()
-    };
-    Nsqlookupd::start(&options).await.unwrap()
 }
 
 /// Asks until the topics and channels there with a producer are these: `t: c d`.

@@ -6,22 +6,11 @@ mod support;
 
 use nsq_http_api::Client;
 use nsqlookupd::Nsqlookupd;
-use nsqlookupd::options::Options;
 use support::Node;
 use support::http::ask;
+use support::lookupd::nsqlookupd;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-
-async fn nsqlookupd() -> Nsqlookupd {
-    let options = Options {
-        tcp_address: "127.0.0.1:0".to_owned(),
-        http_address: "127.0.0.1:0".to_owned(),
-        broadcast_address: "127.0.0.1".to_owned(),
-        inactive_producer_timeout: std::time::Duration::from_secs(300),
-        ..Options::default()
-    };
-    Nsqlookupd::start(&options).await.unwrap()
-}
 
 /// (broadcast address, TCP port, HTTP port) of the topic's only producer, once there is one.
 async fn producer(lookupd: &Nsqlookupd, topic: &str) -> (String, i32, i32) {

@@ -1,11 +1,10 @@
 //! Two nsqd that mirror each other, with the programs that carry their journals.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use nsq_rig::{Program, Server};
+use anyhow::{Result, bail};
+use nsq_rig::{Carrier, Program, Server};
 
 /// A pair that does not mirror after this never will.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -14,8 +13,8 @@ const NAMES: [&str; 2] = ["a", "b"];
 
 /// See the module. The first node is the one that is measured.
 pub struct Couple {
+    carriers: [Carrier; 2], // ended before the nodes
     pub nodes: [Server; 2],
-    carriers: [Child; 2],
 }
 
 impl Couple {
@@ -42,16 +41,9 @@ impl Couple {
             Ok(server)
         };
         let nodes = [node(0)?, node(1)?];
-        let carry = |from: usize, to: usize| -> Result<Child> {
+        let carry = |from: usize, to: usize| {
             let (origin, holder) = (nodes[from].tcp_address()?, nodes[to].tcp_address()?);
-            let child = Command::new(nsq_to_nsq)
-                .args(["--mirror", "--log-level=error"])
-                .arg(format!("--origin-tcp-address={origin}"))
-                .arg(format!("--holder-tcp-address={holder}"))
-                .stdin(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn();
-            child.with_context(|| nsq_to_nsq.display().to_string())
+            Carrier::mirror(nsq_to_nsq, origin, holder)
         };
         let mut couple = Self {
             carriers: [carry(0, 1)?, carry(1, 0)?],
@@ -79,17 +71,7 @@ impl Couple {
 
     /// All its processes.
     pub fn pids(&self) -> Vec<u32> {
-        let carriers = self.carriers.iter().map(Child::id);
+        let carriers = self.carriers.iter().map(Carrier::pid);
         self.nodes.iter().map(Server::pid).chain(carriers).collect()
-    }
-}
-
-impl Drop for Couple {
-    fn drop(&mut self) {
-        for carrier in &mut self.carriers {
-            // Errors mean that it has ended already.
-            let _ = carrier.kill();
-            let _ = carrier.wait();
-        }
     }
 }

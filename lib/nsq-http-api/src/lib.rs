@@ -30,7 +30,7 @@ pub use nsqd::{Info, Nsqd, StatsQuery};
 pub use nsqlookupd::{Channels, Lookup, LookupInfo, Node, Nodes, Nsqlookupd, Producer, Topics};
 pub use pair::{AdoptOrder, AdoptionStatus, MirrorStatus, PairStatus};
 pub use stats::Stats;
-pub use tls::{TlsClient, TlsOptions, TlsSetupError};
+pub use tls::{AnyServer, TlsClient, TlsOptions, TlsSetupError};
 
 use serde::{Deserialize, Serialize};
 

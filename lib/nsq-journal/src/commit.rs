@@ -72,17 +72,16 @@ impl Waiting {
         self.group.is_empty()
     }
 
-    /// Takes out, each once, the waiters all of whose positions are reached.
+    /// Takes out, each once and in the order of their asking, the waiters whose positions are reached.
     pub(crate) fn reached(&mut self, durable: Lsn) -> Vec<Arc<dyn Waiter>> {
-        let (mut ready, rest): (Vec<_>, Vec<_>) =
+        let (ready, rest): (Vec<_>, Vec<_>) =
             self.group.drain(..).partition(|(upto, _)| *upto <= durable);
         self.group = rest;
-        if ready.len() > 1 {
-            // In the order in which they came, not in that of addresses: simulations repeat themselves.
-            let mut seen = HashSet::with_capacity(ready.len());
-            ready.retain(|(_, waiter)| seen.insert(Arc::as_ptr(waiter).cast::<()>()));
-        }
-        ready.into_iter().map(|(_, waiter)| waiter).collect()
+        let mut seen = HashSet::with_capacity(ready.len());
+        let ready = ready.into_iter().map(|(_, waiter)| waiter);
+        ready
+            .filter(|waiter| seen.insert(Arc::as_ptr(waiter).cast::<()>() as usize))
+            .collect()
     }
 }
 

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rebased {
     ranges: BTreeMap<u64, Range>,
+    /// What was noted before this base is not extended: it may be let go of while what follows stays.
+    #[serde(skip)]
+    begun: u64,
 }
 
 /// Bases further apart are of different imports.
@@ -22,12 +25,18 @@ struct Range {
 }
 
 impl Rebased {
+    /// A list of what is unfinished begins behind `base`. At its end, all that was not listed again goes.
+    pub(crate) fn begin(&mut self, base: u64) {
+        self.begun = base;
+    }
+
     /// The message at `pos` was imported by the record before `base`.
     pub(crate) fn note(&mut self, pos: u64, base: u64) {
         // What it was before is where a cut may lead back to.
         let first_base = self.take_out(pos).unwrap_or(base);
         if let Some((_, range)) = self.ranges.range_mut(..pos).next_back()
             && range.end == pos
+            && range.last_base >= self.begun
             && (range.last_base..range.last_base + NEAR).contains(&base)
         {
             range.end = pos + 1;
@@ -138,5 +147,21 @@ mod tests {
         assert_eq!((rebased.of(20), rebased.of(7)), (None, Some(120)));
         rebased.retain(|start, _| start > 6);
         assert_eq!((rebased.of(5), rebased.of(7)), (None, Some(120)));
+    }
+
+    #[test]
+    fn a_second_list_does_not_lift_what_only_the_first_had() {
+        let mut rebased = Rebased::default();
+        for (list, base) in [(1..5, 100), (3..5, 200)] {
+            rebased.begin(base);
+            for pos in list {
+                rebased.note(pos, base + pos);
+            }
+        }
+        assert_eq!(
+            [1, 2, 3, 4].map(|pos| rebased.of(pos).unwrap() > 200),
+            [false, false, true, true]
+        );
+        assert_eq!(rebased.ranges.len(), 2);
     }
 }

@@ -99,6 +99,11 @@ impl<H: Host> Topic<H> {
         true
     }
 
+    /// A list of everything unfinished begins behind `base`: at its end, what it did not name is let go of.
+    pub fn begin_list(&mut self, base: u64) {
+        self.rebased.begin(base);
+    }
+
     /// The message was imported again, where it is: its base moves up.
     pub fn rebase(&mut self, id: u64, base: u64) {
         if let Some(pos) = self.pos_of_id(id) {

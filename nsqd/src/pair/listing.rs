@@ -161,9 +161,10 @@ fn list_finishes(nsqd: &Nsqd, queue: &Topic<NsqHost>) -> Result<(), JournalError
 }
 
 /// The topic and its channels are there, and how they are.
-fn list_names(nsqd: &Nsqd, queue: &Topic<NsqHost>) -> Result<(), JournalError> {
+fn list_names(nsqd: &Nsqd, queue: &mut Topic<NsqHost>) -> Result<(), JournalError> {
     let (topic, name) = (queue.number, queue.name.as_str());
-    nsqd.journal.append(&Record::TopicCreate { topic, name })?;
+    let began = nsqd.journal.append(&Record::TopicCreate { topic, name })?;
+    queue.begin_list(began);
     for channel in queue.channels().filter(|channel| !channel.ephemeral) {
         nsqd.journal.append(&Record::ChannelCreate {
             topic,

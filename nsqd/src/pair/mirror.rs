@@ -227,6 +227,8 @@ impl Mirror {
         news.names.push((name.to_owned(), None));
         if let Some(topic) = self.topics.get_mut(&number) {
             topic.told.last = lsn;
+            // Only lists name a topic again.
+            topic.live.restore(|queue| queue.begin_list(lsn));
             return;
         }
         let queue = Topic::restoring(name, self.number(number), options(name));

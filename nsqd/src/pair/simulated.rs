@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use nsq_queue::{Topic, Unfinished};
+
 use super::Order;
 use super::mirror::Mirror;
+use crate::host::{ChunkRef, NsqHost};
 use crate::nsqd::Nsqd;
 
 /// This node's part of "either disk may be lost now".
@@ -14,9 +17,7 @@ pub fn is_mirrored(nsqd: &Arc<Nsqd>) -> bool {
 /// Adoptions begun since the start.
 pub fn adoptions(nsqd: &Nsqd) -> u64 {
     let counters = &nsqd.pair.counters;
-    counters
-        .adoptions
-        .load(std::sync::atomic::Ordering::Relaxed)
+    counters.adoptions.load(std::sync::atomic::Ordering::Relaxed)
 }
 
 /// An adoption is under way.
@@ -92,18 +93,43 @@ pub fn acknowledged(nsqd: &Nsqd) -> Option<nsq_journal::Lsn> {
 
 /// Shows the own messages that channels have not finished: topic, channel and body.
 pub fn unfinished(nsqd: &Arc<Nsqd>, show: &mut dyn FnMut(&str, &str, &[u8])) {
-    unfinished_of(nsqd, nsqd.topics(), show);
+    each_pending(nsqd, nsqd.topics(), show);
 }
 
-/// The same of the mirror's.
+/// The same of the mirror.
 pub fn mirrored_unfinished(nsqd: &Arc<Nsqd>, show: &mut dyn FnMut(&str, &str, &[u8])) {
-    unfinished_of(nsqd, nsqd.pair.mirrored_topics(), show);
+    each_pending(nsqd, nsqd.pair.mirrored_topics(), show);
 }
 
-fn unfinished_of(
+fn each_pending(
     nsqd: &Arc<Nsqd>,
     topics: Vec<Arc<crate::LiveTopic>>,
     show: &mut dyn FnMut(&str, &str, &[u8]),
+) {
+    each_unfinished(nsqd, topics, |queue, message, body| {
+        let names = message.pending.iter();
+        let names = names.filter_map(|pending| queue.channel_name(pending.channel));
+        names.for_each(|channel| show(&queue.name, channel, body));
+    });
+}
+
+/// Bodies of the own messages that only this node has, as it reports them.
+pub fn alone(nsqd: &Arc<Nsqd>) -> Vec<Vec<u8>> {
+    let acked = nsqd.pair.shared.lock().copy.mirrored();
+    let mut bodies = Vec::new();
+    each_unfinished(nsqd, nsqd.topics(), |_, message, body| {
+        if message.base > acked {
+            bodies.push(body.to_vec());
+        }
+    });
+    bodies
+}
+
+/// Shows what is unfinished of the topics, up to the first page that cannot be read.
+fn each_unfinished(
+    nsqd: &Arc<Nsqd>,
+    topics: Vec<Arc<crate::LiveTopic>>,
+    mut show: impl FnMut(&Topic<NsqHost>, &Unfinished<ChunkRef>, &[u8]),
 ) {
     for topic in topics {
         let mut from = Some(0);
@@ -120,43 +146,12 @@ fn unfinished_of(
             topic.read(|queue| {
                 for message in &batch.messages {
                     let body = message.chunk.0.bytes(message.offset, message.len);
-                    let names = message.pending.iter();
-                    let names = names.filter_map(|pending| queue.channel_name(pending.channel));
-                    names.for_each(|channel| show(&topic.name, channel, body));
-                    if message.held {
-                        show(&topic.name, "", body);
-                    }
+                    show(queue, message, body);
                 }
             });
             topic.change_now(nsqd, |queue, _| queue.evict());
         }
     }
-}
-
-/// Bodies of the own messages that only this node has, as it reports them.
-pub fn alone(nsqd: &Arc<Nsqd>) -> Vec<Vec<u8>> {
-    let acked = nsqd.pair.shared.lock().copy.mirrored();
-    let mut bodies = Vec::new();
-    for topic in nsqd.topics() {
-        let mut from = Some(0);
-        while let Some(at) = from {
-            let batch = topic.read(|queue| queue.unfinished(at));
-            from = batch.next;
-            if let Some(page) = batch.needs {
-                match nsqd.read_block(&page) {
-                    Ok(paged) => drop(topic.change_now(nsqd, |queue, _| queue.page_in(at, paged))),
-                    Err(_) => return bodies,
-                }
-                continue;
-            }
-            let alone = batch.messages.iter().filter(|message| message.base > acked);
-            let body = |message: &nsq_queue::Unfinished<crate::host::ChunkRef>| {
-                message.chunk.0.bytes(message.offset, message.len).to_vec()
-            };
-            bodies.extend(alone.map(body));
-        }
-    }
-    bodies
 }
 
 /// Where the node has the message with such a body, and who waits for it there.

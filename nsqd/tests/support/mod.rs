@@ -5,6 +5,7 @@
 pub mod auth_server;
 pub mod files;
 pub mod http;
+pub mod lookupd;
 pub mod script;
 pub mod upgrade;
 pub mod wire;

@@ -28,3 +28,19 @@ fn pairs_lose_nothing_they_do_not_tell_of() {
         );
     }
 }
+
+/// The second run has other addresses and other hash seeds: neither may decide anything.
+#[test]
+fn one_seed_is_one_run() {
+    for seed in [3, 26] {
+        let [one, other] = [(); 2].map(|()| run(Plan::of(seed)));
+        assert_eq!(format!("{one:?}"), format!("{other:?}"), "seed {seed}");
+        let [one, other] =
+            [(); 2].map(|()| nsq_simulation::pair::run(nsq_simulation::pair::PairPlan::of(seed)));
+        assert_eq!(
+            format!("{one:?}"),
+            format!("{other:?}"),
+            "--pair, seed {seed}"
+        );
+    }
+}

@@ -1,10 +1,9 @@
 //! Two nsqd as processes, with clients around each of them, and the programs that carry between them.
 
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use nsq_rig::{Program, Server};
+use nsq_rig::{Carrier, Program, Server};
 use serde::Deserialize;
 use tempfile::TempDir;
 
@@ -41,29 +40,6 @@ pub struct Two {
     data: [TempDir; 2],
     servers: [Option<Server>; 2],
     carriers: Vec<Carrier>,
-}
-
-/// Ends with whoever started it.
-pub struct Carrier(Child);
-
-impl Carrier {
-    /// Waits for its end: what it said, if it ended well or with something left.
-    pub fn finish(mut self) -> Result<Option<String>> {
-        let mut told = String::new();
-        if let Some(stdout) = self.0.stdout.as_mut() {
-            std::io::Read::read_to_string(stdout, &mut told)?;
-        }
-        let status = self.0.wait()?;
-        Ok(matches!(status.code(), Some(0 | 3)).then_some(told))
-    }
-}
-
-impl Drop for Carrier {
-    fn drop(&mut self) {
-        // Errors mean that it has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 impl Two {
@@ -151,14 +127,7 @@ impl Two {
 
     fn carry(&mut self, from: usize, to: usize) -> Result<Carrier> {
         let (origin, holder) = (self.address(from)?, self.address(to)?);
-        let child = Command::new(&self.carrier)
-            .args(["--mirror", "--log-level=error"])
-            .arg(format!("--origin-tcp-address={origin}"))
-            .arg(format!("--holder-tcp-address={holder}"))
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        child.map(Carrier).context("nsq_to_nsq")
+        Carrier::mirror(&self.carrier, origin, holder)
     }
 
     pub fn address(&mut self, at: usize) -> Result<std::net::SocketAddr> {
@@ -174,15 +143,7 @@ impl Two {
     /// Begins to move what `from` has to the other.
     pub fn relocate(&mut self, from: usize) -> Result<Carrier> {
         let (source, target) = (self.address(from)?, self.address(1 - from)?);
-        let child = Command::new(&self.carrier)
-            .args(["--relocate", "--log-level=error", "--wait=0s", "-o=json"])
-            .arg(format!("--nsqd-tcp-address={source}"))
-            .arg(format!("--destination-nsqd-tcp-address={target}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        child.map(Carrier).context("nsq_to_nsq")
+        Carrier::relocate(&self.carrier, source, target)
     }
 
     pub fn status(&mut self, at: usize) -> Result<Status> {
