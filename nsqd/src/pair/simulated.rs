@@ -17,7 +17,9 @@ pub fn is_mirrored(nsqd: &Arc<Nsqd>) -> bool {
 /// Adoptions begun since the start.
 pub fn adoptions(nsqd: &Nsqd) -> u64 {
     let counters = &nsqd.pair.counters;
-    counters.adoptions.load(std::sync::atomic::Ordering::Relaxed)
+    counters
+        .adoptions
+        .load(std::sync::atomic::Ordering::Relaxed)
 }
 
 /// An adoption is under way.
