@@ -54,7 +54,7 @@ impl PairPlan {
             0 => Level::Write,
             _ => Level::Fsync,
         };
-        let stormy = seed % 4 != 0 && seed % 2 == 1;
+        let stormy = seed % 2 == 1;
         Self {
             seed,
             level,
