@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::header::{ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, StatusCode};
@@ -15,10 +16,13 @@ use nsq_http_api::{Channels, Lookup, LookupInfo, Nodes, Topics};
 use nsq_protocol::{NSQ_VERSION, is_valid_name};
 use serde::Serialize;
 
+use crate::external::External;
 use crate::registry::{DumpEntry, Full};
 use crate::{Shared, metrics};
 
 type Lookupd = State<Arc<Shared>>;
+/// There for those who ask from outside.
+type Outside = Option<Extension<Arc<External>>>;
 type Result<T = Answer> = std::result::Result<T, ApiError>;
 
 pub(crate) fn routes() -> Api<Arc<Shared>> {
@@ -67,7 +71,12 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// With `wait`, seconds: answers once the topic has an nsqd, or once the answer is not the one of `If-None-Match`, or
 /// when the time is over.
-async fn lookup(State(lookupd): Lookupd, params: Params, headers: HeaderMap) -> Result<Response> {
+async fn lookup(
+    State(lookupd): Lookupd,
+    outside: Outside,
+    params: Params,
+    headers: HeaderMap,
+) -> Result<Response> {
     let topic = params.required("topic", "MISSING_ARG_TOPIC")?;
     let wait = match params.get("wait") {
         None => None,
@@ -78,7 +87,13 @@ async fn lookup(State(lookupd): Lookupd, params: Params, headers: HeaderMap) -> 
             Some(Duration::from_secs(seconds).min(WAIT_MAX))
         }
     };
-    let look = || lookupd.registry.lock().lookup(topic, lookupd.now());
+    let look = || {
+        let found = lookupd.registry.lock().lookup(topic, lookupd.now());
+        match &outside {
+            Some(Extension(external)) => found.map(|found| external.lookup(found)),
+            None => found,
+        }
+    };
     let Some(wait) = wait else {
         return Ok(Answer::json(&look().ok_or(TOPIC_NOT_FOUND)?)?.into_response());
     };
@@ -123,8 +138,12 @@ async fn channels(State(lookupd): Lookupd, params: Params) -> Result {
     Answer::json(&Channels { channels })
 }
 
-async fn nodes(State(lookupd): Lookupd) -> Result {
+async fn nodes(State(lookupd): Lookupd, outside: Outside) -> Result {
     let producers = lookupd.registry.lock().nodes(lookupd.now());
+    let producers = match outside {
+        Some(Extension(external)) => external.nodes(producers),
+        None => producers,
+    };
     Answer::json(&Nodes { producers })
 }
 

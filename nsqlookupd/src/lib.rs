@@ -6,6 +6,7 @@
 
 mod api;
 mod changes;
+mod external;
 mod listeners;
 mod metrics;
 pub mod options;
@@ -16,9 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::{Extension, Router};
 use nsq_daemon::connections::Connections;
-use nsq_daemon::http;
+use nsq_daemon::http::{self, Tokens};
 use nsq_daemon::listen::Listener;
+use nsq_daemon::tls::TlsAcceptor;
 use nsq_protocol::NSQ_VERSION;
 use nsq_protocol::lookup::PeerInfo;
 use parking_lot::Mutex;
@@ -76,6 +79,7 @@ pub struct Nsqlookupd {
     http_address: String,
     https_address: String,
     read_only_address: String,
+    external_address: String,
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -91,6 +95,8 @@ impl Nsqlookupd {
             http,
             https,
             read_only,
+            external,
+            tls,
             tokens,
         } = Listeners::open(options).await?;
         let registry = Registry::new(
@@ -105,6 +111,9 @@ impl Nsqlookupd {
                 .as_ref()
                 .map_or_else(String::new, |https| https.0.to_string()),
             read_only_address: told(&read_only).unwrap_or_default(),
+            external_address: external
+                .as_ref()
+                .map_or_else(String::new, |external| external.0.to_string()),
             stop: CancellationToken::new(),
             tasks: JoinSet::new(),
         };
@@ -120,25 +129,21 @@ impl Nsqlookupd {
             next_peer: AtomicU64::new(1),
         });
         let (tasks, stop) = (&mut lookupd.tasks, &lookupd.stop);
-        if let Some(listener) = read_only {
+        if let Some((listener, addresses)) = external {
             let router = api::read_only_routes().into_router(shared.clone());
-            tasks.spawn(http::serve_as(
-                "HTTP, read only",
-                listener,
-                router,
-                stop.clone(),
-            ));
+            let router = guarded(router.layer(Extension(addresses)), tokens.as_ref());
+            match tls {
+                Some(tls) => tasks.spawn(http::serve_tls(listener, tls, router, stop.clone())),
+                None => tasks.spawn(http::serve_as(
+                    "HTTP, outside",
+                    listener,
+                    router,
+                    stop.clone(),
+                )),
+            };
         }
-        let mut router = api::routes().into_router(shared.clone());
-        if let Some(tokens) = tokens {
-            router = tokens.guard(router);
-        }
-        if let Some(http) = http {
-            tasks.spawn(http::serve(http, router.clone(), stop.clone()));
-        }
-        if let Some((https, tls)) = https {
-            tasks.spawn(http::serve_tls(https, tls, router, stop.clone()));
-        }
+        let inside = (http, https, read_only);
+        serve_http(tasks, stop, inside, tokens.as_ref(), &shared);
         let peers = Connections {
             name: "TCP",
             max: match options.max_connections {
@@ -176,6 +181,12 @@ impl Nsqlookupd {
         &self.read_only_address
     }
 
+    /// Where clients outside ask, with the real port; empty for nowhere.
+    #[must_use]
+    pub fn external_address(&self) -> &str {
+        &self.external_address
+    }
+
     /// Closes everything and waits for it, for a bounded time.
     pub async fn stop(mut self) {
         self.stop.cancel();
@@ -184,6 +195,46 @@ impl Nsqlookupd {
                 tracing::error!("a listener ended badly - {err}");
             }
         }
+    }
+}
+
+/// Lets in only who brings a token, if there are any.
+fn guarded(router: Router, tokens: Option<&Arc<Tokens>>) -> Router {
+    match tokens {
+        Some(tokens) => tokens.clone().guard(router),
+        None => router,
+    }
+}
+
+type HttpListeners = (
+    Option<Listener>,
+    Option<(Listener, TlsAcceptor)>,
+    Option<Listener>,
+);
+
+/// Serves HTTP, HTTPS, and what needs no token.
+fn serve_http(
+    tasks: &mut JoinSet<()>,
+    stop: &CancellationToken,
+    (http, https, read_only): HttpListeners,
+    tokens: Option<&Arc<Tokens>>,
+    shared: &Arc<Shared>,
+) {
+    if let Some(listener) = read_only {
+        let router = api::read_only_routes().into_router(shared.clone());
+        tasks.spawn(http::serve_as(
+            "HTTP, read only",
+            listener,
+            router,
+            stop.clone(),
+        ));
+    }
+    let router = guarded(api::routes().into_router(shared.clone()), tokens);
+    if let Some(http) = http {
+        tasks.spawn(http::serve(http, router.clone(), stop.clone()));
+    }
+    if let Some((https, tls)) = https {
+        tasks.spawn(http::serve_tls(https, tls, router, stop.clone()));
     }
 }
 

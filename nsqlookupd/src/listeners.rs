@@ -8,6 +8,7 @@ use nsq_daemon::listen::{BindError, Listener};
 use nsq_daemon::tls::{self, Clients, Oldest, TlsAcceptor, TlsError};
 use thiserror::Error;
 
+use crate::external::{External, ExternalError};
 use crate::options::Options;
 
 /// Why nsqlookupd could not start.
@@ -19,6 +20,8 @@ pub enum StartError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Token(#[from] TokenError),
+    #[error(transparent)]
+    External(#[from] ExternalError),
 }
 
 pub(crate) struct Listeners {
@@ -26,17 +29,28 @@ pub(crate) struct Listeners {
     pub http: Option<Listener>,
     pub https: Option<(Listener, TlsAcceptor)>,
     pub read_only: Option<Listener>,
+    /// For clients outside.
+    pub external: Option<(Listener, Arc<External>)>,
+    pub tls: Option<TlsAcceptor>,
     pub tokens: Option<Arc<Tokens>>,
 }
 
 impl Listeners {
     pub(crate) async fn open(options: &Options) -> Result<Self, StartError> {
+        let tls = acceptor(options)?;
         let https = match (
             Listener::bind_unless_empty(&options.https_address).await?,
-            acceptor(options)?,
+            tls.clone(),
         ) {
             (Some(listener), Some(tls)) => Some((listener, tls)),
             _ => None,
+        };
+        let external = match Listener::bind_unless_empty(&options.external_http_address).await? {
+            Some(listener) => {
+                let addresses = External::open(Path::new(&options.external_addresses))?;
+                Some((listener, addresses))
+            }
+            None => None,
         };
         let tokens = match options.http_token_file.as_str() {
             "" => None,
@@ -47,6 +61,8 @@ impl Listeners {
             http: Listener::bind_unless_empty(&options.http_address).await?,
             https,
             read_only: Listener::bind_unless_empty(&options.http_read_only_address).await?,
+            external,
+            tls,
             tokens,
         })
     }

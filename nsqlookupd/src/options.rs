@@ -21,6 +21,9 @@ pub struct Options {
     pub https_address: String,
     /// As `tcp_address`; empty for none.
     pub http_read_only_address: String,
+    /// As `tcp_address`; empty for none.
+    pub external_http_address: String,
+    pub external_addresses: String,
     pub http_token_file: String,
     pub tls_cert: String,
     pub tls_key: String,
@@ -76,6 +79,10 @@ impl Options {
                 "<addr>:<port> where HTTPS clients connect; needs tls-cert and tls-key"),
             Opt::value("http-read-only-address", |o: &mut O| &mut o.http_read_only_address, text(""),
                 "<addr>:<port> where lookups, probes and monitoring are answered without token or certificate, and nothing else; nsqds are told to ask there"),
+            Opt::value("external-http-address", |o: &mut O| &mut o.external_http_address, text(""),
+                "<addr>:<port> where clients outside ask, over TLS if there is a certificate: as http-read-only-address, with the addresses of external-addresses"),
+            Opt::value("external-addresses", |o: &mut O| &mut o.external_addresses, text(""),
+                "file with the addresses of nsqds outside, one a line: BROADCAST_ADDRESS EXTERNAL_ADDRESS TCP_PORT HTTP_PORT; others are not shown there; read again when it changes"),
             Opt::value("http-token-file", |o: &mut O| &mut o.http_token_file, text(""),
                 "file with tokens, one a line: HTTP and HTTPS requests need one (Authorization: Bearer); read again when it changes"),
             Opt::value("tls-cert", |o: &mut O| &mut o.tls_cert, text(""),
@@ -106,6 +113,12 @@ impl Options {
         if self.https_address.is_empty() != self.tls_cert.is_empty() {
             return Err("--https-address and --tls-cert must be given together".to_owned());
         }
+        if self.external_http_address.is_empty() != self.external_addresses.is_empty() {
+            return Err(
+                "--external-http-address and --external-addresses must be given together"
+                    .to_owned(),
+            );
+        }
         if policy == "require-verify" && self.tls_root_ca_file.is_empty() {
             return Err(
                 "--tls-client-auth-policy=require-verify needs --tls-root-ca-file".to_owned(),
@@ -134,6 +147,7 @@ mod tests {
 
     /// What NSQ has not.
     const OURS: &[&str] = &[
+        "-external-",
         "-http-read-only-address",
         "-http-token-file",
         "-https-address",
@@ -154,6 +168,7 @@ mod tests {
         let refused = |args: &[&str]| Options::from_args("vm", args).is_err();
         assert!(!refused(&[]));
         assert!(refused(&["--tls-cert=c"]));
+        assert!(refused(&["--external-http-address=:0"]));
         assert!(refused(&["--tls-cert=c", "--tls-key=k"]));
         assert!(refused(&["--https-address=:0"]));
         assert!(refused(&["--tls-client-auth-policy=other"]));

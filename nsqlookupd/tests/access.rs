@@ -192,3 +192,61 @@ async fn a_lookup_that_waits_sees_a_new_topic_and_every_change() {
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn clients_outside_see_the_addresses_of_a_file_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = write(&directory, "addresses", "# none yet\n");
+    let lookupd = Nsqlookupd::start(&Options {
+        external_http_address: "127.0.0.1:0".into(),
+        external_addresses: file.clone(),
+        ..options()
+    })
+    .await
+    .unwrap();
+    let mut peer = Peer::identified(&lookupd).await;
+    assert_eq!(peer.say("REGISTER t c").await, "OK");
+    let outside = lookupd.external_address();
+    let (status, body) = http_at(outside, "GET /lookup?topic=t", "").await;
+    assert_eq!(
+        (status, body.as_str()),
+        (200, r#"{"channels":["c"],"producers":[]}"#)
+    );
+    write(
+        &directory,
+        "addresses",
+        "10.1.2.3 203.0.113.7 31050 31051\n",
+    );
+    for path in ["/lookup?topic=t", "/nodes"] {
+        // The file is looked at once a second.
+        let seen = async {
+            loop {
+                let body = http_at(outside, &format!("GET {path}"), "").await.1;
+                if body.contains(
+                    r#""broadcast_address":"203.0.113.7","tcp_port":31050,"http_port":31051"#,
+                ) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), seen)
+            .await
+            .unwrap();
+        let inside = http_at(lookupd.http_address(), &format!("GET {path}"), "")
+            .await
+            .1;
+        assert!(
+            inside.contains(r#""broadcast_address":"10.1.2.3","tcp_port":9150"#),
+            "{inside}"
+        );
+    }
+    for request in [
+        "POST /topic/create?topic=u",
+        "POST /topic/tombstone?topic=t&node=n",
+        "GET /debug",
+    ] {
+        assert_eq!(http_at(outside, request, "").await.0, 404, "{request}");
+    }
+    lookupd.stop().await;
+}

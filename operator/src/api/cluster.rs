@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::access::{AuthSpec, TlsSpec};
+use super::access::{AuthSpec, ExternalSpec, ExternalStatus, HttpTokensSpec, TlsSpec};
 use super::options::{NSQD, NSQLOOKUPD};
 use super::replication::{NodeLossPolicy, PairStatus, ReplicationSpec};
 use super::scalar::Scalar;
@@ -59,6 +59,12 @@ pub struct NsqClusterSpec {
     /// How the nodes authenticate with each other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<AuthSpec>,
+    /// Tokens of the HTTP APIs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_tokens: Option<HttpTokensSpec>,
+    /// Access from outside of the Kubernetes cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalSpec>,
     /// Stop every node and keep the volumes, until this is false again. Nodes that are to be removed are removed first.
     #[serde(default)]
     pub hibernate: bool,
@@ -258,6 +264,9 @@ pub struct NsqClusterStatus {
     pub publish_address: String,
     /// host:port of the nsqlookupd HTTP API, for consumers.
     pub lookup_address: String,
+    /// Where it is reached from outside, with spec.external.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalStatus>,
     pub nsqd: NodeCounts,
     pub nsqlookupd: NodeCounts,
     /// Pairs of which either disk may be lost now, of all: `1/1`. Empty without replication.
@@ -299,7 +308,7 @@ fn two() -> i32 {
 
 /// A pod template's own schema would make the CRD larger than `kubectl apply` can store, so the
 /// API server keeps whatever is there and the operator parses it (see `cluster/validate.rs`).
-fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+pub(super) fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "object",
         "x-kubernetes-preserve-unknown-fields": true,

@@ -4,14 +4,14 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::Value;
 
-use super::{NsqCluster, NsqTopic};
+use super::{NsqBridge, NsqCluster, NsqTopic};
 
-/// Both CRDs.
+/// All CRDs.
 ///
 /// # Errors
 /// If the derived schema does not survive JSON; the tests of this crate rule that out.
 pub fn all() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
-    [NsqCluster::crd(), NsqTopic::crd()]
+    [NsqCluster::crd(), NsqTopic::crd(), NsqBridge::crd()]
         .into_iter()
         .map(tidy)
         .collect()

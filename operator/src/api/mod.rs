@@ -5,6 +5,7 @@
 //! in the `validate` step of each controller and told in the `Ready` condition.
 
 mod access;
+mod bridge;
 mod cluster;
 mod condition;
 mod crd;
@@ -14,7 +15,11 @@ mod scalar;
 mod settings;
 mod topic;
 
-pub use access::{AuthSpec, TlsSpec};
+pub use access::{
+    AuthSpec, BridgeTlsSpec, ExternalSpec, ExternalStatus, ExternalType, HttpTokensSpec, IssuerRef,
+    TlsSpec,
+};
+pub use bridge::{BridgeSource, BridgeTarget, NsqBridge, NsqBridgeSpec, NsqBridgeStatus};
 pub use cluster::{
     Durability, NodeCounts, NsqCluster, NsqClusterSpec, NsqClusterStatus, NsqdSpec, NsqlookupdSpec,
     Resources, ScaleDown, StorageSpec, VolumeRetention,
@@ -29,13 +34,17 @@ pub use scalar::Scalar;
 pub use settings::{ChannelSettings, Overflow, TopicSettings};
 pub use topic::{ChannelSpec, DeletionPolicy, NsqTopic, NsqTopicSpec, NsqTopicStatus};
 
-/// API group of both resources.
+/// API group of all resources.
 pub const GROUP: &str = "nsq.io";
 /// Their one version.
 pub const VERSION: &str = "v1alpha1";
 
 /// Set to `true` on a resource, the operator only looks and reports: nothing is written but its status.
 pub const PAUSED_ANNOTATION: &str = "nsq.io/paused";
+
+/// On an `NsqCluster`: names of nsqd pods, separated by commas, whose messages are moved to the others, once for as long as
+/// the annotation is there.
+pub const REBALANCE_ANNOTATION: &str = "nsq.io/rebalance";
 
 /// Held by an `NsqTopic` with `deletionPolicy: Delete` until the topic is deleted in NSQ too.
 pub const TOPIC_FINALIZER: &str = "nsq.io/delete-topic";

@@ -71,6 +71,8 @@ pub const NSQD: OptionSet = OptionSet {
         "data-path",
         "durability",
         "http-address",
+        "http-read-only-address",
+        "http-token-file",
         "https-address",
         "lookupd-tcp-address",
         "mirror-ack",
@@ -97,11 +99,41 @@ pub const NSQLOOKUPD: OptionSet = OptionSet {
     ],
     owned: &[
         "broadcast-address",
+        "external-addresses",
+        "external-http-address",
         "http-address",
+        "http-read-only-address",
+        "http-token-file",
         "https-address",
         "tcp-address",
         "tls-cert",
         "tls-key",
+    ],
+};
+
+/// The options of nsq_to_nsq.
+pub const NSQ_TO_NSQ: OptionSet = OptionSet {
+    daemon: "nsq_to_nsq",
+    free: &[
+        "log-level",
+        "log-prefix",
+        "max-in-flight",
+        "mode",
+        "require-json-field",
+        "require-json-value",
+        "status-every",
+        "whitelist-json-field",
+    ],
+    owned: &[
+        "channel",
+        "config",
+        "consumer-opt",
+        "destination-nsqd-tcp-address",
+        "destination-topic",
+        "lookupd-http-address",
+        "nsqd-tcp-address",
+        "producer-opt",
+        "topic",
     ],
 };
 

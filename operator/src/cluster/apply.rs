@@ -2,10 +2,12 @@
 
 use std::fmt::Debug;
 
+use futures::future::{self, join_all};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use kube::core::DynamicObject;
 use kube::{Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,8 +15,9 @@ use serde_json::json;
 use thiserror::Error;
 
 use super::act::act;
+use super::build::certificates;
 use super::object::Object;
-use super::plan::{Deletion, Plan};
+use super::plan::{Action, Deletion, Plan};
 use crate::api::{NsqCluster, NsqClusterStatus};
 use crate::runtime::context::Context;
 
@@ -55,18 +58,28 @@ pub async fn apply(
     let client = &context.client;
     let mut failures = Vec::new();
     for object in &plan.apply {
-        failures.extend(write(client, namespace, object).await.err());
+        failures.extend(write(client, namespace, MANAGER, object).await.err());
     }
     for deletion in &plan.delete {
         failures.extend(delete(client, namespace, deletion).await.err());
     }
     let all_written = failures.is_empty();
-    for action in &plan.actions {
-        if !all_written && !action.is_harmless() {
-            continue;
+    let (harmless, others): (Vec<&Action>, Vec<&Action>) =
+        plan.actions.iter().partition(|action| action.is_harmless());
+    // At once: what is asked of a machine that is off takes its time, and the rest does not wait for it.
+    let harmless = harmless
+        .into_iter()
+        .map(|action| act(context, namespace, cluster, action));
+    let others = async {
+        let mut failures = Vec::new();
+        for action in others.into_iter().filter(|_| all_written) {
+            failures.extend(act(context, namespace, cluster, action).await.err());
         }
-        failures.extend(act(context, namespace, cluster, action).await.err());
-    }
+        failures
+    };
+    let (done, failed) = future::join(join_all(harmless), others).await;
+    failures.extend(done.into_iter().filter_map(Result::err));
+    failures.extend(failed);
     if failures.is_empty() {
         Ok(())
     } else {
@@ -97,17 +110,32 @@ pub async fn report(
     done(written, || "write the status".to_owned())
 }
 
-async fn write(client: &Client, namespace: &str, object: &Object) -> Result<(), Failure> {
+/// Writes one object, as this field manager.
+///
+/// # Errors
+/// The API server refused or could not be reached.
+pub async fn write(
+    client: &Client,
+    namespace: &str,
+    manager: &str,
+    object: &Object,
+) -> Result<(), Failure> {
+    let place = (client, namespace, manager);
     match object {
-        Object::ServiceAccount(object) => write_one(client, namespace, object.as_ref()).await,
-        Object::ConfigMap(object) => write_one(client, namespace, object.as_ref()).await,
-        Object::Service(object) => write_one(client, namespace, object.as_ref()).await,
-        Object::PodDisruptionBudget(object) => write_one(client, namespace, object.as_ref()).await,
-        Object::StatefulSet(object) => write_one(client, namespace, object.as_ref()).await,
+        Object::ServiceAccount(object) => write_one(place, object.as_ref()).await,
+        Object::ConfigMap(object) => write_one(place, object.as_ref()).await,
+        Object::Service(object) => write_one(place, object.as_ref()).await,
+        Object::PodDisruptionBudget(object) => write_one(place, object.as_ref()).await,
+        Object::StatefulSet(object) => write_one(place, object.as_ref()).await,
+        Object::Deployment(object) => write_one(place, object.as_ref()).await,
+        Object::Certificate(object) => write_certificate(place, object).await,
     }
 }
 
-async fn write_one<K>(client: &Client, namespace: &str, object: &K) -> Result<(), Failure>
+/// By whom, in which namespace, as whom.
+type Place<'a> = (&'a Client, &'a str, &'a str);
+
+async fn write_one<K>((client, namespace, manager): Place<'_>, object: &K) -> Result<(), Failure>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -117,15 +145,31 @@ where
 {
     let name = object.meta().name.clone().unwrap_or_default();
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
-    let options = PatchParams::apply(MANAGER).force();
+    let options = PatchParams::apply(manager).force();
     let written = api.patch(&name, &options, &Patch::Apply(object)).await;
     done(written, || format!("write {} {name}", K::kind(&())))
+}
+
+async fn write_certificate(
+    (client, namespace, manager): Place<'_>,
+    object: &DynamicObject,
+) -> Result<(), Failure> {
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &certificates());
+    let options = PatchParams::apply(manager).force();
+    let written = api.patch(&name, &options, &Patch::Apply(object)).await;
+    done(written, || format!("write Certificate {name}"))
 }
 
 async fn delete(client: &Client, namespace: &str, deletion: &Deletion) -> Result<(), Failure> {
     let name = &deletion.name;
     let what = || format!("delete {} {name}", deletion.kind);
     match deletion.kind {
+        "Service" => {
+            let api: Api<Service> = Api::namespaced(client.clone(), namespace);
+            let deleted = api.delete(name, &exactly(&deletion.uid)).await;
+            done(gone_is_fine(deleted), what)
+        }
         "ConfigMap" => {
             let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
             let deleted = api.delete(name, &exactly(&deletion.uid)).await;

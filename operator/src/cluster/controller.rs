@@ -13,10 +13,11 @@ use super::apply::{Failure, apply, report};
 use super::decide;
 use super::observe::{Source, observe};
 use super::observed::Observed;
-use super::plan::{Action, Event, Plan};
+use super::plan::{Action, Event, Plan, QUIET_REQUEUE};
 use super::validate::validate;
 use crate::api::NsqCluster;
 use crate::runtime::context::{Context, key};
+use crate::runtime::pace::{self, CLUSTERS_A_SECOND};
 use crate::runtime::watch::Guarded;
 
 /// Longest pass; every request in it has a shorter bound of its own.
@@ -71,7 +72,7 @@ async fn pass_over(cluster: &NsqCluster, context: &Context) -> Result<(bool, Dur
     }
     let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
     let plan = decide_on_fresh_facts(cluster, context).await?;
-    let requeue = Duration::from_secs(plan.requeue_seconds);
+    let requeue = requeue(&plan, context);
     if plan.is_empty(cluster) {
         return Ok((false, requeue));
     }
@@ -92,6 +93,18 @@ async fn pass_over(cluster: &NsqCluster, context: &Context) -> Result<(bool, Dur
     }
     applied.map_err(Error::Apply)?;
     Ok((true, requeue))
+}
+
+/// When to look again: soon if something is going on, and otherwise the later the more clusters there are.
+fn requeue(plan: &Plan, context: &Context) -> Duration {
+    let wait = Duration::from_secs(plan.requeue_seconds);
+    match plan.requeue_seconds >= QUIET_REQUEUE {
+        true => {
+            let count = context.stores.clusters.len();
+            pace::quiet(wait, count, CLUSTERS_A_SECOND, rand::random())
+        }
+        false => wait,
+    }
 }
 
 /// Looks at what the watches know; only if something is to be written, looks again at the API server itself and

@@ -17,6 +17,14 @@ pub enum Value {
     ListenHttp,
     /// Where this node listens for HTTP over TLS.
     ListenHttps,
+    /// Where this node answers without a token.
+    ListenReadOnly,
+    /// Where this nsqlookupd answers those outside.
+    ListenExternal,
+    /// The addresses by which those outside reach nsqds.
+    ExternalAddresses,
+    /// The tokens of the HTTP API.
+    TokenFile,
     /// A file of the Secret with the certificate.
     TlsFile(&'static str),
     /// The host under which others reach this node.
@@ -73,6 +81,7 @@ fn nsqd_flags(cluster: &ValidatedCluster) -> Vec<Flag> {
             flag("peer-loss-timeout", text(&replication.peer_loss_timeout)),
         ]);
     }
+    flags.extend(token_flags(cluster));
     flags.extend(tls_flags(cluster));
     if cluster.tls.as_ref().is_some_and(|tls| tls.required) {
         // Plain HTTP stays open, for the kubelets' probes and the operator's.
@@ -92,6 +101,11 @@ fn nsqlookupd_flags(cluster: &ValidatedCluster) -> Vec<Flag> {
         flag("http-address", Value::ListenHttp),
         flag("broadcast-address", Value::OwnHost),
     ];
+    flags.extend(token_flags(cluster));
+    if cluster.external.is_some() {
+        flags.push(flag("external-http-address", Value::ListenExternal));
+        flags.push(flag("external-addresses", Value::ExternalAddresses));
+    }
     flags.extend(tls_flags(cluster));
     if !options.contains_key("inactive-producer-timeout") {
         let timeout = Value::Text(INACTIVE_PRODUCER_TIMEOUT.to_owned());
@@ -118,6 +132,16 @@ pub fn of_node(cluster: &ValidatedCluster, node: Node) -> Vec<Flag> {
 #[must_use]
 pub fn of_mirror(node: Node) -> Vec<Flag> {
     vec![flag("origin-tcp-address", Value::TcpOf(node.peer()))]
+}
+
+fn token_flags(cluster: &ValidatedCluster) -> Vec<Flag> {
+    match cluster.http_tokens {
+        Some(_) => vec![
+            flag("http-token-file", Value::TokenFile),
+            flag("http-read-only-address", Value::ListenReadOnly),
+        ],
+        None => Vec::new(),
+    }
 }
 
 fn tls_flags(cluster: &ValidatedCluster) -> Vec<Flag> {

@@ -89,6 +89,7 @@ pub fn state(node: &Node) -> Machine {
     Machine {
         name: node.name_any(),
         uid: node.uid().unwrap_or_default(),
+        address: address(node),
         exists: true,
         ready: ready.is_some_and(|condition| condition.status == "True"),
         since: since.map_or(Timestamp::UNIX_EPOCH, |time| time.0),
@@ -99,6 +100,22 @@ pub fn state(node: &Node) -> Machine {
             .flatten()
             .any(|taint| taint.key == SHUT_DOWN),
     }
+}
+
+/// By which address the ports of a machine are reached: the one outside, if it has one.
+fn address(node: &Node) -> String {
+    let addresses = node
+        .status
+        .as_ref()
+        .and_then(|status| status.addresses.as_ref());
+    let of = |type_: &str| {
+        let mut addresses = addresses.into_iter().flatten();
+        addresses.find(|address| address.type_ == type_)
+    };
+    let found = of("ExternalDNS")
+        .or_else(|| of("ExternalIP"))
+        .or_else(|| of("InternalIP"));
+    found.map(|found| found.address.clone()).unwrap_or_default()
 }
 
 /// The volumes of those pods that find no machine.

@@ -3,6 +3,7 @@
 mod act;
 pub mod apply;
 pub mod build;
+mod certificate;
 pub mod controller;
 pub mod flags;
 pub mod leaving;

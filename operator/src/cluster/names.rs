@@ -14,6 +14,11 @@ pub const NSQD_HTTPS: u16 = 4152;
 pub const NSQLOOKUPD_TCP: u16 = 4160;
 pub const NSQLOOKUPD_HTTP: u16 = 4161;
 pub const NSQLOOKUPD_HTTPS: u16 = 4162;
+/// Lookups for clients outside, with addresses that they can reach.
+pub const NSQLOOKUPD_EXTERNAL: u16 = 4163;
+/// Probes, monitoring and lookups, where everything else asks for a token.
+pub const NSQD_READ_ONLY: u16 = 4154;
+pub const NSQLOOKUPD_READ_ONLY: u16 = 4164;
 
 /// Nodes of a pair.
 pub const PAIR_SIZE: u32 = 2;
@@ -59,6 +64,15 @@ impl Component {
         match self {
             Self::Nsqd => NSQD_HTTP,
             Self::Nsqlookupd => NSQLOOKUPD_HTTP,
+        }
+    }
+
+    /// Port where no token is needed and nothing can be changed.
+    #[must_use]
+    pub fn read_only_port(self) -> u16 {
+        match self {
+            Self::Nsqd => NSQD_READ_ONLY,
+            Self::Nsqlookupd => NSQLOOKUPD_READ_ONLY,
         }
     }
 
@@ -200,6 +214,30 @@ pub fn publish_service(cluster: &str) -> String {
 #[must_use]
 pub fn lookup_service(cluster: &str) -> String {
     format!("{cluster}-lookup")
+}
+
+/// Service by which those outside reach a pod, or what a Service reaches inside.
+#[must_use]
+pub fn external_service(inside: &str) -> String {
+    format!("{inside}-external")
+}
+
+/// ConfigMap with the addresses that those outside are told.
+#[must_use]
+pub fn external_config(cluster: &str) -> String {
+    format!("{cluster}-external")
+}
+
+/// What cert-manager is asked for.
+#[must_use]
+pub fn certificate(cluster: &str) -> String {
+    format!("{cluster}-nsq")
+}
+
+/// Secret with the certificate, if the manifest does not name it.
+#[must_use]
+pub fn certificate_secret(cluster: &str) -> String {
+    format!("{cluster}-tls")
 }
 
 /// ServiceAccount of every pod; it may do nothing.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::DynamicObject;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -23,6 +24,10 @@ pub enum Object {
     Service(Box<Service>),
     PodDisruptionBudget(Box<PodDisruptionBudget>),
     StatefulSet(Box<StatefulSet>),
+    /// Of a bridge.
+    Deployment(Box<Deployment>),
+    /// Of cert-manager. Last, for it can be read from anything.
+    Certificate(Box<DynamicObject>),
 }
 
 impl Object {
@@ -35,6 +40,8 @@ impl Object {
             Self::Service(_) => "Service",
             Self::PodDisruptionBudget(_) => "PodDisruptionBudget",
             Self::StatefulSet(_) => "StatefulSet",
+            Self::Deployment(_) => "Deployment",
+            Self::Certificate(_) => "Certificate",
         }
     }
 
@@ -46,6 +53,8 @@ impl Object {
             Self::Service(object) => &object.metadata,
             Self::PodDisruptionBudget(object) => &object.metadata,
             Self::StatefulSet(object) => &object.metadata,
+            Self::Deployment(object) => &object.metadata,
+            Self::Certificate(object) => &object.metadata,
         }
     }
 
@@ -56,6 +65,8 @@ impl Object {
             Self::Service(object) => &mut object.metadata,
             Self::PodDisruptionBudget(object) => &mut object.metadata,
             Self::StatefulSet(object) => &mut object.metadata,
+            Self::Deployment(object) => &mut object.metadata,
+            Self::Certificate(object) => &mut object.metadata,
         }
     }
 
@@ -72,7 +83,7 @@ impl Object {
 
     /// Writes down what is wanted, so that a field no longer wanted is noticed later.
     #[must_use]
-    pub(super) fn sealed(mut self) -> Self {
+    pub(crate) fn sealed(mut self) -> Self {
         let annotations = &mut self.metadata_mut().annotations;
         if let Some(others) = annotations {
             others.remove(WANTED_HASH);

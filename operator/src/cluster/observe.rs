@@ -11,6 +11,7 @@ use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::build::{INSTANCE, nsqd_selector, of_cluster};
+use super::certificate::certificate;
 use super::leaving::backlog;
 use super::machines;
 use super::names::{Component, NSQD_HTTP, claim};
@@ -66,9 +67,27 @@ pub async fn observe(
                 machines::claims(&context.client, &cluster.namespace, &observed).await?;
         }
         observed.machines = machines::machines(context, &observed, source).await?;
+    } else if cluster.external.is_some() {
+        observed.machines = machines::machines(context, &observed, Source::Watched).await?;
+    }
+    if cluster
+        .tls
+        .as_ref()
+        .is_some_and(|tls| tls.issuer_ref.is_some())
+    {
+        let (state, found) = certificate(context, cluster).await?;
+        observed.certificate = state;
+        observed.objects.extend(found);
     }
     let surplus = surplus_pods(cluster, &observed);
-    observed.draining = draining(context, &observed.pods, &surplus).await;
+    let silent: Vec<&str> = observed
+        .pulses
+        .iter()
+        .filter(|pulse| !pulse.answers())
+        .map(|pulse| pulse.pod.as_str())
+        .collect();
+    let draining = draining(context, &observed.pods, &surplus, &silent).await;
+    observed.draining = draining;
     context.with_sightings(&key, |sightings| sightings.keep_only(&surplus));
     if surplus.is_empty() {
         return Ok(observed);
@@ -115,8 +134,8 @@ where
         .state()
         .into_iter()
         .filter(move |found| {
-            found.namespace().as_ref() == Some(&namespace)
-                && found.labels().get(INSTANCE) == Some(&name)
+            found.labels().get(INSTANCE) == Some(&name)
+                && found.meta().namespace.as_ref() == Some(&namespace)
         })
         .map(|found| found.as_ref().clone())
 }
@@ -194,10 +213,17 @@ async fn unbound(client: &Client, namespace: &str, pods: &[String]) -> kube::Res
     Ok(unbound)
 }
 
-/// Of the nodes that stay, those that take no messages. One that does not answer has not said so.
-async fn draining(context: &Context, pods: &[PodState], surplus: &[String]) -> Vec<String> {
+/// Of the nodes that stay, those that take no messages. One that does not answer has not said so, and one that is known
+/// not to answer is not asked: a pass that waits for it is late for what its peer has to do.
+async fn draining(
+    context: &Context,
+    pods: &[PodState],
+    surplus: &[String],
+    silent: &[&str],
+) -> Vec<String> {
     let stays = |pod: &&PodState| {
-        pod.component == Component::Nsqd && pod.ready && !surplus.contains(&pod.name)
+        let asked = !surplus.contains(&pod.name) && !silent.contains(&pod.name.as_str());
+        pod.component == Component::Nsqd && pod.ready && asked
     };
     let asked = pods.iter().filter(stays).map(|pod| async move {
         let info = context

@@ -29,8 +29,29 @@ pub struct Observed {
     pub machines: Vec<Machine>,
     /// Volumes of pods that find no machine.
     pub claims: Vec<Claim>,
+    /// What became of the certificate that cert-manager was asked for.
+    pub certificate: CertificateState,
     /// All volumes, those of removed nodes too.
     pub volumes: Vec<Volume>,
+}
+
+/// A certificate of cert-manager.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum CertificateState {
+    /// It was not asked for, or is not there.
+    #[default]
+    Missing,
+    /// The API server does not know what that is.
+    NoCertManager,
+    /// It was never issued; a sentence why.
+    Waiting { why: String },
+    /// Its Secret is there.
+    Issued {
+        /// When it ends, if that is said.
+        #[serde(default)]
+        until: String,
+    },
 }
 
 /// A Node of Kubernetes.
@@ -39,6 +60,8 @@ pub struct Observed {
 pub struct Machine {
     pub name: String,
     pub uid: String,
+    /// By which address its ports are reached; empty if nobody says.
+    pub address: String,
     /// Its Node is there.
     pub exists: bool,
     pub ready: bool,

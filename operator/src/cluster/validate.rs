@@ -8,10 +8,11 @@ use kube::ResourceExt;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::names::PAIR_SIZE;
+use super::names::{self, Component, Node, PAIR_SIZE};
 use crate::api::{
-    Durability, MirrorAck, NodeLossPolicy, NsqCluster, NsqdSpec, OnPeerLoss, Resources, Scalar,
-    ScaleDown, StorageSpec, TlsSpec, VolumeRetention, is_paused,
+    Durability, ExternalType, IssuerRef, MirrorAck, NodeLossPolicy, NsqCluster, NsqdSpec,
+    OnPeerLoss, REBALANCE_ANNOTATION, Resources, Scalar, ScaleDown, StorageSpec, TlsSpec,
+    VolumeRetention, is_paused,
 };
 
 /// Bound of `nsqd.replicas`, as in the schema: node ids have to stay below NSQ's 1024.
@@ -40,6 +41,9 @@ pub enum Invalid {
         field: &'static str,
         reason: &'static str,
     },
+    Rebalance {
+        pod: String,
+    },
 }
 
 impl Invalid {
@@ -51,6 +55,7 @@ impl Invalid {
             | Self::PodTemplate { field, .. }
             | Self::Replication { field, .. } => (*field).to_owned(),
             Self::UnknownField { field, path } => format!("{field}.{path}"),
+            Self::Rebalance { .. } => format!("metadata.annotations[{REBALANCE_ANNOTATION}]"),
         }
     }
 
@@ -62,6 +67,7 @@ impl Invalid {
             Self::PodTemplate { reason, .. } => format!("not a pod template: {reason}"),
             Self::UnknownField { .. } => "unknown field".to_owned(),
             Self::Replication { reason, .. } => (*reason).to_owned(),
+            Self::Rebalance { pod } => format!("names {pod:?}, which is no nsqd of this cluster"),
         }
     }
 }
@@ -75,11 +81,16 @@ pub struct ValidatedCluster {
     pub generation: Option<i64>,
     /// Only look and report.
     pub paused: bool,
+    /// nsqds whose messages are to be moved to the others.
+    pub rebalance: Vec<Node>,
     /// No node is to run.
     pub hibernate: bool,
-    pub tls: Option<TlsSpec>,
+    pub tls: Option<Tls>,
     /// Secret by which the nodes authenticate with each other.
     pub auth_secret: Option<String>,
+    /// Secret with the tokens of the HTTP APIs.
+    pub http_tokens: Option<String>,
+    pub external: Option<External>,
     pub nsqd: Daemon,
     pub durability: Durability,
     /// `None`: the nodes of a pair are independent of each other.
@@ -88,6 +99,26 @@ pub struct ValidatedCluster {
     pub scale_down: ScaleDown,
     pub storage: Storage,
     pub nsqlookupd: Daemon,
+}
+
+/// Certificates of every node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tls {
+    pub secret_name: String,
+    /// Clients that do not speak TLS are refused.
+    pub required: bool,
+    /// Who of cert-manager issues the certificate.
+    pub issuer_ref: Option<IssuerRef>,
+}
+
+/// The way in from outside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct External {
+    pub type_: ExternalType,
+    /// Of all machines; without it each has its own.
+    pub address: Option<String>,
+    pub http: bool,
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// How the two nodes of a pair mirror each other.
@@ -128,20 +159,29 @@ pub struct Storage {
 pub fn validate(cluster: &NsqCluster) -> Result<ValidatedCluster, Invalid> {
     let spec = &cluster.spec;
     let (nsqd, nsqlookupd) = (&spec.nsqd, &spec.nsqlookupd);
+    let nodes = in_pairs(
+        count("spec.nsqd.replicas", nsqd.replicas, MAX_NSQD)?,
+        is_replicated(nsqd),
+    );
     Ok(ValidatedCluster {
         name: cluster.name_any(),
         namespace: cluster.namespace().unwrap_or_default(),
         uid: cluster.uid().unwrap_or_default(),
         generation: cluster.metadata.generation,
         paused: is_paused(cluster),
+        rebalance: rebalance(cluster, nodes)?,
         hibernate: spec.hibernate,
-        tls: spec.tls.clone(),
+        tls: spec.tls.as_ref().map(|tls| certificates(cluster, tls)),
         auth_secret: spec.auth.as_ref().map(|auth| auth.secret_name.clone()),
+        http_tokens: spec.http_tokens.as_ref().map(|it| it.secret_name.clone()),
+        external: spec.external.as_ref().map(|external| External {
+            type_: external.type_,
+            address: external.address.clone(),
+            http: external.http,
+            annotations: external.annotations.clone(),
+        }),
         nsqd: Daemon {
-            replicas: in_pairs(
-                count("spec.nsqd.replicas", nsqd.replicas, MAX_NSQD)?,
-                is_replicated(nsqd),
-            ),
+            replicas: nodes,
             image: nsqd.image.clone().unwrap_or_else(|| spec.image.clone()),
             resources: nsqd.resources.as_ref().map(requirements),
             options: texts(&nsqd.options),
@@ -170,6 +210,29 @@ pub fn validate(cluster: &NsqCluster) -> Result<ValidatedCluster, Invalid> {
             )?,
         },
     })
+}
+
+fn rebalance(cluster: &NsqCluster, nodes: u32) -> Result<Vec<Node>, Invalid> {
+    let named = cluster.annotations().get(REBALANCE_ANNOTATION);
+    let pods = named.iter().flat_map(|named| named.split(','));
+    let pods = pods.map(str::trim).filter(|pod| !pod.is_empty());
+    let node = |pod: &str| {
+        let node = Node::from_pod_name(&cluster.name_any(), pod)
+            .filter(|node| node.component == Component::Nsqd && node.ordinal < nodes);
+        node.ok_or_else(|| Invalid::Rebalance {
+            pod: pod.to_owned(),
+        })
+    };
+    pods.map(node).collect()
+}
+
+fn certificates(cluster: &NsqCluster, spec: &TlsSpec) -> Tls {
+    let named = spec.secret_name.clone();
+    Tls {
+        secret_name: named.unwrap_or_else(|| names::certificate_secret(&cluster.name_any())),
+        required: spec.required,
+        issuer_ref: spec.issuer_ref.clone(),
+    }
 }
 
 fn count(field: &'static str, value: i32, max: i32) -> Result<u32, Invalid> {
@@ -227,7 +290,7 @@ fn storage(spec: &StorageSpec) -> Storage {
     }
 }
 
-fn requirements(resources: &Resources) -> ResourceRequirements {
+pub(crate) fn requirements(resources: &Resources) -> ResourceRequirements {
     let quantities = |map: &BTreeMap<String, Scalar>| {
         let quantities: BTreeMap<String, Quantity> = map
             .iter()
@@ -242,7 +305,11 @@ fn requirements(resources: &Resources) -> ResourceRequirements {
     }
 }
 
-fn overlay(
+/// The manifest's own pod template.
+///
+/// # Errors
+/// It is none, or has a field that there is not.
+pub(crate) fn overlay(
     field: &'static str,
     template: Option<&Map<String, Value>>,
 ) -> Result<Option<PodTemplateSpec>, Invalid> {

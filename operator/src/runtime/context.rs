@@ -130,7 +130,14 @@ impl Context {
                 status.map(|status| status.conditions.as_slice()),
             );
         }
-        for kind in ["NsqCluster", "NsqTopic"] {
+        for bridge in self.stores.bridges.state() {
+            let status = bridge.0.as_ref().ok().and_then(|it| it.status.as_ref());
+            count(
+                "NsqBridge",
+                status.map(|status| status.conditions.as_slice()),
+            );
+        }
+        for kind in ["NsqCluster", "NsqTopic", "NsqBridge"] {
             for ready in [true, false] {
                 let value = counts.get(&(kind, ready)).copied().unwrap_or(0);
                 let gauge = &self.metrics.resources;

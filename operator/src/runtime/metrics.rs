@@ -21,6 +21,8 @@ pub struct Metrics {
     pub leading: IntGauge,
     /// Resources by kind and whether they are ready.
     pub resources: IntGaugeVec,
+    /// Messages that wait for bridges, by namespace and name.
+    bridges: IntGaugeVec,
 }
 
 impl Metrics {
@@ -35,6 +37,17 @@ impl Metrics {
         self.seconds
             .with_label_values(&[controller])
             .observe(took.as_secs_f64());
+    }
+
+    /// How far a bridge is behind, if that is known.
+    pub fn bridge(&self, namespace: &str, name: &str, backlog: Option<i64>) {
+        match backlog {
+            Some(backlog) => self
+                .bridges
+                .with_label_values(&[namespace, name])
+                .set(backlog),
+            None => drop(self.bridges.remove_label_values(&[namespace, name])),
+        }
     }
 
     /// # Errors
@@ -64,6 +77,13 @@ impl Metrics {
             Opts::new("nsq_operator_resources", "Resources that are kept."),
             &["kind", "ready"],
         )?;
+        let bridges = IntGaugeVec::new(
+            Opts::new(
+                "nsq_operator_bridge_backlog_messages",
+                "Messages that wait in the channel of a bridge at its source.",
+            ),
+            &["namespace", "bridge"],
+        )?;
         let started = Gauge::new(
             "nsq_operator_start_time_seconds",
             "When this operator started, in seconds since the Unix epoch.",
@@ -75,6 +95,7 @@ impl Metrics {
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(leading.clone()))?;
         registry.register(Box::new(resources.clone()))?;
+        registry.register(Box::new(bridges.clone()))?;
         registry.register(Box::new(started))?;
         Ok(Self {
             registry,
@@ -83,6 +104,7 @@ impl Metrics {
             requests,
             leading,
             resources,
+            bridges,
         })
     }
 

@@ -5,6 +5,7 @@ pub mod context;
 pub mod http;
 pub mod lease;
 pub mod metrics;
+pub mod pace;
 pub mod permissions;
 pub mod probe;
 pub mod watch;

@@ -29,6 +29,9 @@ pub const WATCHED: &[Permission] = &[
     allow("nsq.io", "nsqclusters/status", &["patch"]),
     allow("nsq.io", "nsqtopics", &["list", "patch", "watch"]),
     allow("nsq.io", "nsqtopics/status", &["patch"]),
+    allow("nsq.io", "nsqbridges", &["list", "watch"]),
+    allow("nsq.io", "nsqbridges/status", &["patch"]),
+    allow("apps", "deployments", &["create", "list", "patch", "watch"]),
     allow(
         "apps",
         "statefulsets",
@@ -39,7 +42,11 @@ pub const WATCHED: &[Permission] = &[
         "configmaps",
         &["create", "delete", "list", "patch", "watch"],
     ),
-    allow("", "services", &["create", "list", "patch", "watch"]),
+    allow(
+        "",
+        "services",
+        &["create", "delete", "list", "patch", "watch"],
+    ),
     allow("", "serviceaccounts", &["create", "list", "patch", "watch"]),
     allow(
         "policy",
@@ -52,6 +59,11 @@ pub const WATCHED: &[Permission] = &[
         "",
         "persistentvolumeclaims",
         &["delete", "get", "list", "patch", "watch"],
+    ),
+    allow(
+        "cert-manager.io",
+        "certificates",
+        &["create", "get", "patch"],
     ),
     allow("events.k8s.io", "events", &["create", "patch"]),
 ];

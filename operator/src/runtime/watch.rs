@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures::stream::{BoxStream, StreamExt};
 use futures::{Stream, future, stream};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Node, PersistentVolumeClaim, Pod, Service, ServiceAccount,
@@ -24,10 +24,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::context::Context;
-use crate::api::{NsqCluster, NsqTopic};
+use crate::api::{NsqBridge, NsqCluster, NsqTopic};
 use crate::cluster::build::{INSTANCE, MANAGED_BY, OPERATOR, PAIR};
 use crate::cluster::machines;
-use crate::{cluster, topic};
+use crate::{bridge, cluster, topic};
 
 /// Passes of one controller at a time.
 const CONCURRENCY: u16 = 8;
@@ -49,6 +49,8 @@ pub struct Stores {
     pub claims: Store<PersistentVolumeClaim>,
     pub clusters: Store<Guarded<NsqCluster>>,
     pub topics: Store<Guarded<NsqTopic>>,
+    pub bridges: Store<Guarded<NsqBridge>>,
+    pub deployments: Store<Deployment>,
 }
 
 type Watched<K> = BoxStream<'static, Result<K, watcher::Error>>;
@@ -67,6 +69,8 @@ pub struct Streams {
     claims: Watched<PersistentVolumeClaim>,
     clusters: Watched<Guarded<NsqCluster>>,
     topics: Watched<Guarded<NsqTopic>>,
+    bridges: Watched<Guarded<NsqBridge>>,
+    deployments: Watched<Deployment>,
 }
 
 /// Sets up every watch.
@@ -80,10 +84,12 @@ pub fn start(client: &Client, namespace: Option<&str>) -> Streams {
     let (machines, machines_seen) = watched(Api::all(client.clone()), watcher::Config::default());
     let (budgets, budgets_seen) = watched(api(client, namespace), ours.clone());
     let (pods, pods_seen) = watched(api(client, namespace), ours.clone());
+    let (deployments, deployments_seen) = watched(api(client, namespace), ours.clone());
     let (jobs, jobs_seen) = watched(api(client, namespace), ours);
     let of_pairs = watcher::Config::default().labels(PAIR);
     let (claims, claims_seen) = watched(api(client, namespace), of_pairs);
     let (clusters, clusters_seen) = watched(api(client, namespace), all.clone());
+    let (bridges, bridges_seen) = watched(api(client, namespace), all.clone());
     let (topics, topics_seen) = watched(api(client, namespace), all);
     Streams {
         stores: Stores {
@@ -98,6 +104,8 @@ pub fn start(client: &Client, namespace: Option<&str>) -> Streams {
             claims,
             clusters,
             topics,
+            bridges,
+            deployments,
         },
         sets: sets_seen,
         services: services_seen,
@@ -110,10 +118,12 @@ pub fn start(client: &Client, namespace: Option<&str>) -> Streams {
         claims: claims_seen,
         clusters: clusters_seen,
         topics: topics_seen,
+        bridges: bridges_seen,
+        deployments: deployments_seen,
     }
 }
 
-/// Runs both controllers until `stop`, and then until the passes under way have ended.
+/// Runs all controllers until `stop`, and then until the passes under way have ended.
 pub async fn run(
     streams: Streams,
     context: Arc<Context>,
@@ -154,9 +164,22 @@ pub async fn run(
         .watches(cluster_api, watcher::Config::default(), move |cluster| {
             topics_of(&known, &cluster)
         })
+        .graceful_shutdown_on(stop.clone())
+        .run(
+            topic::controller::pass,
+            topic::controller::failed,
+            context.clone(),
+        );
+    let bridges = Controller::for_stream(changes(streams.bridges), streams.stores.bridges)
+        .with_config(config())
+        .owns_stream(streams.deployments)
         .graceful_shutdown_on(stop)
-        .run(topic::controller::pass, topic::controller::failed, context);
-    future::join(drain(clusters), drain(topics)).await;
+        .run(
+            bridge::controller::pass,
+            bridge::controller::failed,
+            context,
+        );
+    future::join3(drain(clusters), drain(topics), drain(bridges)).await;
 }
 
 async fn drain<T, E: Debug>(passes: impl Stream<Item = Result<T, E>>) {

@@ -15,12 +15,13 @@ use tracing::{info, warn};
 use super::apply::make_calls;
 use super::observe::{Address, ask_all};
 use super::observed::{ClusterState, Observed};
-use super::plan::{FinalizerChange, plan};
+use super::plan::{FinalizerChange, QUIET_REQUEUE, plan};
 use crate::api::{NsqTopic, NsqTopicStatus, TOPIC_FINALIZER};
 use crate::cluster::build::{COMPONENT, INSTANCE};
 use crate::cluster::names::Component;
 use crate::cluster::observe::http_address;
 use crate::runtime::context::{Context, key};
+use crate::runtime::pace::{self, TOPICS_A_SECOND};
 use crate::runtime::watch::Guarded;
 
 /// Longest pass; every request in it has a shorter bound of its own.
@@ -69,7 +70,7 @@ async fn pass_over(topic: &NsqTopic, context: &Context) -> Result<(bool, Duratio
     let name = topic.topic_name();
     let observed = observe(topic, context, &name).await;
     let plan = plan(topic, &observed);
-    let requeue = Duration::from_secs(plan.requeue_seconds);
+    let requeue = requeue(plan.requeue_seconds, context);
     let mut changed = !plan.steps.is_empty() || plan.finalizer.is_some();
     if plan.finalizer == Some(FinalizerChange::Add) {
         // Before the topic is made, or its deletion could be missed.
@@ -96,6 +97,18 @@ async fn pass_over(topic: &NsqTopic, context: &Context) -> Result<(bool, Duratio
     Ok((changed, requeue))
 }
 
+/// When to look again: soon if something is going on, and otherwise the later the more topics there are.
+fn requeue(seconds: u64, context: &Context) -> Duration {
+    let wait = Duration::from_secs(seconds);
+    match seconds >= QUIET_REQUEUE {
+        true => {
+            let count = context.stores.topics.len();
+            pace::quiet(wait, count, TOPICS_A_SECOND, rand::random())
+        }
+        false => wait,
+    }
+}
+
 async fn observe(topic: &NsqTopic, context: &Context, name: &str) -> Observed {
     let namespace = topic.namespace().unwrap_or_default();
     let reference = ObjectRef::new(&topic.spec.cluster).within(&namespace);
@@ -118,12 +131,12 @@ async fn observe(topic: &NsqTopic, context: &Context, name: &str) -> Observed {
 
 /// Every node of the cluster, ready or not: one that cannot be asked is named in the status.
 fn addresses(topic: &NsqTopic, context: &Context) -> Vec<Address> {
-    let namespace = topic.namespace();
+    let namespace = topic.meta().namespace.as_ref();
     let pods = context.stores.pods.state();
     let mut addresses: Vec<Address> = pods
         .iter()
         .filter(|pod| {
-            pod.namespace() == namespace
+            pod.metadata.namespace.as_ref() == namespace
                 && pod.labels().get(INSTANCE) == Some(&topic.spec.cluster)
                 && pod.metadata.deletion_timestamp.is_none()
         })
@@ -151,8 +164,8 @@ fn rival(topic: &NsqTopic, context: &Context, name: &str) -> Option<String> {
     all.iter()
         .filter_map(|other| other.0.as_ref().ok())
         .filter(|other| {
-            other.namespace() == topic.namespace()
-                && other.spec.cluster == topic.spec.cluster
+            other.spec.cluster == topic.spec.cluster
+                && other.metadata.namespace == topic.metadata.namespace
                 && other.topic_name() == name
                 && other.uid() != topic.uid()
         })

@@ -14,7 +14,7 @@ use crate::cluster::names::Component;
 use crate::cluster::plan::{Event, EventKind};
 
 /// Seconds until a topic that is as declared is looked at again: somebody may have deleted a channel by hand.
-const QUIET_REQUEUE: u64 = 30;
+pub const QUIET_REQUEUE: u64 = 30;
 /// Seconds until the calls just made are checked.
 const BUSY_REQUEUE: u64 = 2;
 

@@ -4,7 +4,9 @@ use nsq_http_api::{MirrorStatus, PairStatus};
 use nsq_operator::api::NsqCluster;
 use nsq_operator::cluster::decide;
 use nsq_operator::cluster::names::{Component, Node};
-use nsq_operator::cluster::observed::{Machine, Observed, PodState, Process, Volume};
+use nsq_operator::cluster::observed::{
+    CertificateState, Machine, Observed, PodState, Process, Volume,
+};
 use nsq_operator::cluster::pulse::Pulse;
 use nsq_operator::cluster::validate::{ValidatedCluster, validate};
 use proptest::prelude::*;
@@ -38,13 +40,17 @@ prop_compose! {
     }
 }
 
-fn cluster(nsqd: Value, lookups: i32, hibernate: bool, tls: bool) -> NsqCluster {
+fn cluster(nsqd: Value, lookups: i32, hibernate: bool, tls: bool, issued: bool) -> NsqCluster {
     let mut spec = json!({
         "image": "nsq:1", "hibernate": hibernate, "nsqd": nsqd, "nsqlookupd": {"replicas": lookups},
     });
     if tls {
         spec["tls"] = json!({"secretName": "demo-tls", "required": true});
         spec["auth"] = json!({"secretName": "demo-auth"});
+    }
+    if issued {
+        spec["tls"] = json!({"issuerRef": {"name": "ca", "kind": "ClusterIssuer"}});
+        spec["httpTokens"] = json!({"secretName": "demo-tokens"});
     }
     serde_json::from_value(json!({
         "apiVersion": "nsq.io/v1alpha1", "kind": "NsqCluster",
@@ -100,6 +106,9 @@ fn converged(cluster: &NsqCluster, valid: &ValidatedCluster) -> Observed {
         });
     }
     observed.objects = objects;
+    observed.certificate = CertificateState::Issued {
+        until: String::new(),
+    };
     observed
 }
 
@@ -132,8 +141,9 @@ proptest! {
     #[test]
     fn what_is_as_declared_gives_an_empty_plan(
         nsqd in nsqd(), lookups in 1..6i32, hibernate in prop::bool::weighted(0.2), tls in any::<bool>(),
+        issued in any::<bool>(),
     ) {
-        let mut cluster = cluster(nsqd, lookups, hibernate, tls);
+        let mut cluster = cluster(nsqd, lookups, hibernate, tls, issued);
         let valid = validate(&cluster).unwrap();
         let observed = converged(&cluster, &valid);
         let plan = decide(&cluster, &observed);

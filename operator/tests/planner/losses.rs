@@ -67,6 +67,7 @@ fn observe(cluster: &NsqCluster, nodes: &[Node; 2]) -> Observed {
         observed.machines.push(Machine {
             name: format!("m{at}"),
             uid: format!("m{at}"),
+            address: String::new(),
             exists,
             ready,
             since: ago(since),

@@ -9,11 +9,12 @@ use nsq_operator::cluster::build::{self, RESTARTED_AT, TEMPLATE_HASH};
 use nsq_operator::cluster::names::{Node, pairs};
 use nsq_operator::cluster::object::Object;
 use nsq_operator::cluster::observed::{
-    Claim, Leaving, Machine, Observed, PodState, Process, Relocation, Volume,
+    CertificateState, Claim, Leaving, Machine, Observed, PodState, Process, Relocation, Volume,
 };
 use nsq_operator::cluster::pulse::Pulse;
 use nsq_operator::cluster::validate::validate;
 use serde::Deserialize;
+use serde_json::json;
 
 pub const NOW: &str = "2026-01-01T00:10:00Z";
 
@@ -45,6 +46,14 @@ pub struct Scenario {
     claims: Vec<Claim>,
     #[serde(default)]
     volumes: Vec<Volume>,
+    #[serde(default)]
+    certificate: CertificateState,
+    /// Services' ports of machines: name of the Service to its first one, the others follow.
+    #[serde(default)]
+    node_ports: BTreeMap<String, i32>,
+    /// Services' load balancers: name of the Service to its address.
+    #[serde(default)]
+    load_balancers: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -124,8 +133,38 @@ pub fn settle(object: &mut Object) {
         Object::ConfigMap(config) => {
             config.metadata.uid = Some(format!("uid-of-{name}"));
         }
+        Object::Deployment(deployment) => {
+            deployment.metadata.uid = Some(format!("uid-of-{name}"));
+        }
+        Object::Certificate(certificate) => {
+            certificate.metadata.uid = Some(format!("uid-of-{name}"));
+        }
         Object::ServiceAccount(account) => {
             account.metadata.uid = Some(format!("uid-of-{name}"));
+        }
+    }
+}
+
+/// What becomes of Services by which those outside come in.
+fn open(
+    objects: &mut [Object],
+    node_ports: &BTreeMap<String, i32>,
+    load_balancers: &BTreeMap<String, String>,
+) {
+    for object in objects {
+        let name = object.name().to_owned();
+        let Object::Service(service) = object else {
+            continue;
+        };
+        let ports = service.spec.as_mut().and_then(|spec| spec.ports.as_mut());
+        if let Some(first) = node_ports.get(&name) {
+            for (port, number) in ports.into_iter().flatten().zip(*first..) {
+                port.node_port = Some(number);
+            }
+        }
+        if let Some(address) = load_balancers.get(&name) {
+            let status = json!({"loadBalancer": {"ingress": [{"ip": address}]}});
+            service.status = Some(serde_json::from_value(status).unwrap());
         }
     }
 }
@@ -183,6 +222,7 @@ impl Scenario {
                     .insert(RESTARTED_AT.to_owned(), time.clone());
             }
         }
+        open(&mut objects, &self.node_ports, &self.load_balancers);
         let pods = self.pods.into_iter().map(|pod| {
             let runs = match pod.runs {
                 Runs::Present => &present,
@@ -205,6 +245,7 @@ impl Scenario {
             machines: self.machines,
             claims: self.claims,
             volumes: self.volumes,
+            certificate: self.certificate,
         }
     }
 }

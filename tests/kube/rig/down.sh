@@ -5,7 +5,7 @@ for name in "$PIDS"/node-* "$PIDS"/volumes "$PIDS"/scheduler "$PIDS"/controllers
   [ -f "$name" ] && kill -9 "$(cat "$name")" 2>/dev/null
 done
 [ -d "$PIDS" ] && sleep 0.5
-for node in n1 n2 n3 n4 n5; do
+for node in n1 n2 n3 n4 n5 outside; do
   ip link del "nsqk-$node" 2>/dev/null # by name: deleting the namespace frees it only later
   [ -e "/run/netns/nsq-$node" ] && ip netns del "nsq-$node"
 done

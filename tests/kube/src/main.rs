@@ -1,6 +1,6 @@
 //! Scenarios on a real cluster, driven with kubectl and helm as a person would drive them.
 //!
-//! scenarios [--list] [all | NAME ...], or failover RUNS, with KUBECONFIG, and kubectl and helm on the PATH. `cargo xtask kube test`
+//! scenarios [--list] [all | NAME ...], scenarios --in NAMESPACE NAME ... (on the cluster `demo` that is there), or failover RUNS, with KUBECONFIG, and kubectl and helm on the PATH. `cargo xtask kube test`
 //! sets all of that up.
 
 mod kubectl;
@@ -18,6 +18,8 @@ use scenarios::When;
 
 /// Every scenario, those that take long too.
 const ALL: &str = "all";
+/// What makes pairs of the nodes.
+const PAIRS: &str = "replicate";
 /// Everything happens in this namespace, which is made anew for each run.
 const NAMESPACE: &str = "nsq-test";
 
@@ -29,7 +31,13 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    let kubectl = Kubectl::new(NAMESPACE);
+    let (words, as_it_is) = match words.split_first() {
+        Some((first, [namespace, rest @ ..])) if first == "--in" => {
+            (rest.to_vec(), Some(namespace.clone()))
+        }
+        _ => (words, None),
+    };
+    let kubectl = Kubectl::new(as_it_is.as_deref().unwrap_or(NAMESPACE));
     if let [word, runs] = words.as_slice()
         && word == "failover"
     {
@@ -44,11 +52,15 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let all = words.iter().any(|word| word == ALL);
+    let named = |name: &str| words.iter().any(|word| word == name);
+    let on_pairs = |it: &&scenarios::Scenario| it.when == When::OnPairs && named(it.name);
+    let pairs = scenarios::ALL.iter().any(|it| on_pairs(&it));
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for scenario in scenarios::ALL {
-        let named = words.iter().any(|word| word == scenario.name);
-        let usual = words.is_empty() && scenario.when != When::Asked;
-        if !(all || named || usual || scenario.when == When::Always) {
+        let usual = words.is_empty() && scenario.when == When::Usually;
+        let needed = scenario.when == When::Always || (pairs && scenario.name == PAIRS);
+        let needed = needed && as_it_is.is_none();
+        if !(all || named(scenario.name) || usual || needed) {
             continue;
         }
         println!("== {}: {}", scenario.name, scenario.about);

@@ -66,7 +66,7 @@ pub fn repeat(kubectl: &Kubectl, runs: usize) -> Result<()> {
             times: of(&machines, |felt| felt.backlog),
         },
         Row {
-            what: "machine back and its node Ready: mirrored again",
+            what: "machine back with 100 MB less, its node Ready: mirrored again",
             goal: "5 s",
             times: back,
         },

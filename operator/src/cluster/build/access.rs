@@ -13,33 +13,62 @@ const MOUNTED_AT: &str = "/etc/nsq/tls";
 /// Variable with the secret for AUTH, and the key of its Secret.
 const AUTH: &str = "AUTH_SECRET";
 const AUTH_KEY: &str = "secret";
+/// Volume with the tokens of the HTTP API, and the key of its Secret.
+const TOKENS: &str = "http-tokens";
+const TOKENS_AT: &str = "/etc/nsq/http";
+const TOKENS_KEY: &str = "tokens";
 
 /// Path of a file of the Secret with the certificate.
 pub(super) fn tls_file(name: &str) -> String {
     format!("{MOUNTED_AT}/{name}")
 }
 
-pub(super) fn volumes(cluster: &ValidatedCluster) -> Vec<Volume> {
-    let volume = |secret: &str| Volume {
-        name: TLS.to_owned(),
+/// Path of the file with the tokens.
+pub(super) fn token_file() -> String {
+    format!("{TOKENS_AT}/{TOKENS_KEY}")
+}
+
+/// What a daemon has besides what every program of a cluster has.
+pub(super) fn daemon_volumes(cluster: &ValidatedCluster) -> Vec<Volume> {
+    let tokens = cluster.http_tokens.iter();
+    let tokens = tokens.map(|secret| volume(TOKENS, secret));
+    volumes(cluster).into_iter().chain(tokens).collect()
+}
+
+pub(super) fn daemon_mounts(cluster: &ValidatedCluster) -> Vec<VolumeMount> {
+    let tokens = cluster.http_tokens.iter();
+    let tokens = tokens.map(|_| mount(TOKENS, TOKENS_AT));
+    mounts(cluster).into_iter().chain(tokens).collect()
+}
+
+fn volume(name: &str, secret: &str) -> Volume {
+    Volume {
+        name: name.to_owned(),
         secret: Some(SecretVolumeSource {
             secret_name: Some(secret.to_owned()),
             ..SecretVolumeSource::default()
         }),
         ..Volume::default()
-    };
+    }
+}
+
+fn mount(name: &str, path: &str) -> VolumeMount {
+    VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    }
+}
+
+pub(super) fn volumes(cluster: &ValidatedCluster) -> Vec<Volume> {
     let tls = cluster.tls.iter();
-    tls.map(|tls| volume(&tls.secret_name)).collect()
+    tls.map(|tls| volume(TLS, &tls.secret_name)).collect()
 }
 
 pub(super) fn mounts(cluster: &ValidatedCluster) -> Vec<VolumeMount> {
-    let mount = VolumeMount {
-        name: TLS.to_owned(),
-        mount_path: MOUNTED_AT.to_owned(),
-        read_only: Some(true),
-        ..VolumeMount::default()
-    };
-    cluster.tls.iter().map(|_| mount.clone()).collect()
+    let tls = cluster.tls.iter();
+    tls.map(|_| mount(TLS, MOUNTED_AT)).collect()
 }
 
 /// What an `nsq_to_nsq` says to be let in.

@@ -15,6 +15,9 @@ pub const PAIR: &str = "nsq.io/pair";
 /// `true` on every nsqd pod that publishers may be sent to. Taken off a node that is to be removed.
 pub const PUBLISH: &str = "nsq.io/publish";
 
+/// On the Services by which those outside come in.
+pub const EXTERNAL: &str = "nsq.io/external";
+
 pub type Labels = BTreeMap<String, String>;
 
 /// Labels of everything that belongs to the cluster, or to one component of it.

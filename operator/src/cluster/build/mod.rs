@@ -2,6 +2,8 @@
 
 mod access;
 mod budget;
+mod certificate;
+mod external;
 mod labels;
 mod pod;
 mod relocation;
@@ -19,10 +21,13 @@ use super::validate::ValidatedCluster;
 use crate::api::NsqCluster;
 
 pub use access::TLS;
+pub use certificate::certificates;
+pub use external::addresses;
 pub use labels::{
-    COMPONENT, INSTANCE, MANAGED_BY, OPERATOR, PAIR, PUBLISH, nsqd_selector, of_cluster,
+    COMPONENT, EXTERNAL, INSTANCE, MANAGED_BY, OPERATOR, PAIR, PUBLISH, nsqd_selector, of_cluster,
 };
 pub use pod::{RESTARTED_AT, TEMPLATE_HASH};
+pub(crate) use pod::{confined, harmless};
 pub use relocation::relocation;
 pub use stateful_set::{claim_size, nodes_asleep, with_claim_size};
 
@@ -33,9 +38,11 @@ pub use stateful_set::{claim_size, nodes_asleep, with_claim_size};
 #[must_use]
 pub fn objects(cluster: &ValidatedCluster, nodes: u32, sets: u32, asleep: bool) -> Vec<Object> {
     let mut objects = vec![Object::ServiceAccount(Box::new(service_account(cluster)))];
+    objects.extend(certificate::certificate(cluster));
     objects.extend(
         service::all(cluster)
             .into_iter()
+            .chain(external::services(cluster, nodes))
             .map(|service| Object::Service(Box::new(service))),
     );
     objects.extend(

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::labels::{self, Labels};
-use super::{access, replication};
+use super::{access, external, replication};
 use crate::cluster::flags::{self, Value};
 use crate::cluster::names::{self, Component};
 use crate::cluster::object::hash;
@@ -90,7 +90,10 @@ pub(super) fn nsqd(cluster: &ValidatedCluster, pair: u32) -> PodTemplateSpec {
 
 pub(super) fn nsqlookupd(cluster: &ValidatedCluster) -> PodTemplateSpec {
     let component = Component::Nsqlookupd;
-    let container = container(cluster, component, None);
+    let mut container = container(cluster, component, None);
+    if let Some(mount) = external::mount(cluster) {
+        container.volume_mounts.get_or_insert_default().push(mount);
+    }
     let apart = PodAntiAffinity {
         preferred_during_scheduling_ignored_during_execution: Some(vec![WeightedPodAffinityTerm {
             weight: 100,
@@ -98,7 +101,10 @@ pub(super) fn nsqlookupd(cluster: &ValidatedCluster) -> PodTemplateSpec {
         }]),
         ..PodAntiAffinity::default()
     };
-    let spec = pod_spec(cluster, component, container, apart);
+    let mut spec = pod_spec(cluster, component, container, apart);
+    if let Some(volume) = external::volume(cluster) {
+        spec.volumes.get_or_insert_default().push(volume);
+    }
     let labels = labels::of(&cluster.name, Some(component));
     finish(labels, spec, &cluster.nsqlookupd)
 }
@@ -153,7 +159,7 @@ fn pod_spec(
             ..TopologySpreadConstraint::default()
         }]),
         containers: vec![container],
-        volumes: some(access::volumes(cluster)),
+        volumes: some(access::daemon_volumes(cluster)),
         ..PodSpec::default()
     }
 }
@@ -175,7 +181,7 @@ fn container(cluster: &ValidatedCluster, component: Component, pair: Option<u32>
         args: Some(arguments(cluster, component, pair)),
         env: Some(vec![name(), index()]),
         ports: Some(ports(cluster, component)),
-        volume_mounts: some(access::mounts(cluster)),
+        volume_mounts: some(access::daemon_mounts(cluster)),
         resources: daemon.resources.clone(),
         startup_probe: Some(listening(2, STARTUP_FAILURES)),
         // Not /ping: that says no when the disk is full, and restarting does not make room.
@@ -183,7 +189,7 @@ fn container(cluster: &ValidatedCluster, component: Component, pair: Option<u32>
         readiness_probe: Some(Probe {
             http_get: Some(HTTPGetAction {
                 path: Some("/ping".to_owned()),
-                port: IntOrString::String("http".to_owned()),
+                port: IntOrString::String(probed(cluster).to_owned()),
                 ..HTTPGetAction::default()
             }),
             period_seconds: Some(2),
@@ -196,6 +202,14 @@ fn container(cluster: &ValidatedCluster, component: Component, pair: Option<u32>
     }
 }
 
+/// Name of the port that is probed: where no token is needed.
+fn probed(cluster: &ValidatedCluster) -> &'static str {
+    match cluster.http_tokens {
+        Some(_) => "read-only",
+        None => "http",
+    }
+}
+
 fn ports(cluster: &ValidatedCluster, component: Component) -> Vec<ContainerPort> {
     let mut ports = vec![
         port("tcp", component.tcp_port()),
@@ -203,6 +217,11 @@ fn ports(cluster: &ValidatedCluster, component: Component) -> Vec<ContainerPort>
     ];
     let https = cluster.tls.iter();
     ports.extend(https.map(|_| port("https", component.https_port())));
+    let tokens = cluster.http_tokens.iter();
+    ports.extend(tokens.map(|_| port("read-only", component.read_only_port())));
+    if cluster.external.is_some() && component == Component::Nsqlookupd {
+        ports.push(port("external", names::NSQLOOKUPD_EXTERNAL));
+    }
     ports
 }
 
@@ -218,7 +237,7 @@ pub(super) fn index() -> EnvVar {
 }
 
 /// As whom the containers of a pod run: nobody.
-pub(super) fn harmless() -> PodSecurityContext {
+pub(crate) fn harmless() -> PodSecurityContext {
     PodSecurityContext {
         run_as_non_root: Some(true),
         run_as_user: Some(USER),
@@ -235,7 +254,7 @@ pub(super) fn harmless() -> PodSecurityContext {
 }
 
 /// What a container may do: nothing but its work.
-pub(super) fn confined() -> SecurityContext {
+pub(crate) fn confined() -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
         read_only_root_filesystem: Some(true),
@@ -266,6 +285,10 @@ pub(super) fn rendered(
         Value::ListenTcp => format!("0.0.0.0:{}", component.tcp_port()),
         Value::ListenHttp => format!("0.0.0.0:{}", component.http_port()),
         Value::ListenHttps => format!("0.0.0.0:{}", component.https_port()),
+        Value::ListenReadOnly => format!("0.0.0.0:{}", component.read_only_port()),
+        Value::ListenExternal => format!("0.0.0.0:{}", names::NSQLOOKUPD_EXTERNAL),
+        Value::ExternalAddresses => external::file(),
+        Value::TokenFile => access::token_file(),
         Value::TlsFile(name) => access::tls_file(name),
         Value::OwnHost => {
             let service = names::headless_service(&cluster.name, component);

@@ -2,6 +2,8 @@
 
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
 use super::{labels, metadata};
 use crate::cluster::names::{self, Component};
 use crate::cluster::validate::ValidatedCluster;
@@ -30,7 +32,17 @@ fn headless(cluster: &ValidatedCluster, component: Component) -> Service {
 /// Any nsqlookupd: each knows everything.
 fn lookup(cluster: &ValidatedCluster) -> Service {
     let name = names::lookup_service(&cluster.name);
-    service(cluster, name, Component::Nsqlookupd)
+    let mut service = service(cluster, name, Component::Nsqlookupd);
+    if cluster.http_tokens.is_some() {
+        // Consumers have no token, and change nothing.
+        let ports = service.spec.as_mut().and_then(|spec| spec.ports.as_mut());
+        let http = ports.into_iter().flatten();
+        for port in http.filter(|port| port.name.as_deref() == Some("http")) {
+            let target = i32::from(Component::Nsqlookupd.read_only_port());
+            port.target_port = Some(IntOrString::Int(target));
+        }
+    }
+    service
 }
 
 /// Any nsqd that is ready and not about to be removed.

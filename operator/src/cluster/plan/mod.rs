@@ -3,7 +3,9 @@
 //! A plan carries no memory from one pass to the next: every pass looks at what is and takes the next safe
 //! step, so there is no phase to get stuck in. A converged cluster gives an empty plan.
 
+mod certificate;
 mod events;
+mod external;
 mod failover;
 mod fencing;
 mod pairs;
@@ -33,7 +35,7 @@ pub use scale::{EMPTY_SIGHTINGS, surplus_pods};
 pub use status::UNREADY_GRACE;
 
 /// Seconds until a cluster is looked at again in which nothing is going on: drift that no watch tells.
-const QUIET_REQUEUE: u64 = 60;
+pub const QUIET_REQUEUE: u64 = 60;
 /// Seconds until the next look at one that is on its way; leaving nodes are seen empty at this distance.
 pub const BUSY_REQUEUE: u64 = 5;
 
@@ -182,6 +184,9 @@ pub fn plan(cluster: &ValidatedCluster, previous: &NsqClusterStatus, observed: &
     };
     let wanted = build::objects(cluster, scaling.nodes, sets, asleep);
     let wanted = volumes::as_they_are(cluster, wanted, observed);
+    let exposure = external::exposure(cluster, observed, scaling.nodes);
+    let wanted = external::with_addresses(cluster, wanted, exposure.as_ref());
+    let wanted = certificate::without_waiting(cluster, observed, wanted);
     let apply = to_apply(&wanted, observed);
     let delete = to_delete(&wanted, observed);
     let mut actions = scaling.actions.clone();
@@ -195,6 +200,7 @@ pub fn plan(cluster: &ValidatedCluster, previous: &NsqClusterStatus, observed: &
         asleep,
         wanted: &wanted,
         scaling: &scaling,
+        exposure: exposure.as_ref(),
         writes: apply.len() + delete.len(),
         actions: &actions,
     };
@@ -272,9 +278,19 @@ fn to_apply(wanted: &[Object], observed: &Observed) -> Vec<Object> {
 }
 
 fn to_delete(wanted: &[Object], observed: &Observed) -> Vec<Deletion> {
-    // Budgets come and go with the number of nodes, pairs' configurations with replication; nothing else does.
+    // Budgets come and go with the number of nodes, pairs' configurations with replication, the way in from outside
+    // when it is asked for; nothing else does.
+    let comes_and_goes = |live: &Object| match live {
+        Object::PodDisruptionBudget(_) | Object::ConfigMap(_) => true,
+        Object::Service(service) => service
+            .metadata
+            .labels
+            .as_ref()
+            .is_some_and(|labels| labels.contains_key(build::EXTERNAL)),
+        _ => false,
+    };
     let unwanted = |live: &&Object| {
-        matches!(live, Object::PodDisruptionBudget(_) | Object::ConfigMap(_))
+        comes_and_goes(live)
             && live.metadata().deletion_timestamp.is_none()
             && !wanted.iter().any(|object| object.is_same(live))
     };
@@ -336,8 +352,14 @@ fn orphans(cluster: &ValidatedCluster, observed: &Observed) -> u32 {
 
 fn requeue(status: &NsqClusterStatus) -> u64 {
     let quiet = status.conditions.iter().all(|condition| {
-        let good_when_true = matches!(condition.type_.as_str(), "Ready" | "Mirrored");
-        (condition.status == "True") == good_when_true || condition.reason == status::HIBERNATED
+        let good_when_true = matches!(
+            condition.type_.as_str(),
+            "Ready" | "Mirrored" | "CertificateReady"
+        );
+        // A load balancer is not looked for: its Service is watched.
+        (condition.status == "True") == good_when_true
+            || condition.type_ == "Exposed"
+            || condition.reason == status::HIBERNATED
     });
     if quiet { QUIET_REQUEUE } else { BUSY_REQUEUE }
 }

@@ -31,11 +31,30 @@ pub fn decide(
         });
         wanted.extend(jobs);
     }
+    let rebalanced = cluster
+        .rebalance
+        .iter()
+        .filter(|node| targets.len() > 1 && !moved.contains(node))
+        .map(|node| {
+            let others: Vec<Node> = targets.iter().copied().filter(|to| to != node).collect();
+            let job = build::relocation(cluster, *node, &others);
+            (node.pod_name(&cluster.name), job)
+        });
+    let rebalanced: Vec<_> = rebalanced.collect();
+    // Once: a Job stays for as long as it is asked for, unless it has left something.
+    let leaves_something = |found: &Relocation| {
+        let asked = rebalanced.iter().any(|(pod, _)| *pod == found.pod);
+        match asked {
+            true => found.state == RelocationState::Failed,
+            false => holds(&found.pod, observed),
+        }
+    };
     for found in observed.relocations.iter().filter(|it| !it.terminating) {
-        let job = wanted.iter().find(|(pod, _)| *pod == found.pod);
+        let mut jobs = wanted.iter().chain(&rebalanced);
+        let job = jobs.find(|(pod, _)| *pod == found.pod);
         let hash = job.and_then(|(_, job)| job.metadata.annotations.as_ref()?.get(WANTED_HASH));
         let as_wanted = hash == Some(&found.wanted_hash);
-        if !as_wanted || (is_over(found, observed) && holds(&found.pod, observed)) {
+        if !as_wanted || (is_over(found, observed) && leaves_something(found)) {
             actions.push(Action::EndRelocation {
                 pod: found.pod.clone(),
                 uid: found.uid.clone(),
@@ -44,14 +63,17 @@ pub fn decide(
     }
     if all_targets_ready {
         let is_there = |pod: &str| observed.relocations.iter().any(|it| it.pod == pod);
-        wanted.retain(|(pod, _)| holds(pod, observed) && !is_there(pod));
+        wanted.retain(|(pod, _)| holds(pod, observed));
+        wanted.extend(rebalanced);
+        wanted.retain(|(pod, _)| !is_there(pod));
         actions.extend(wanted.into_iter().map(|(pod, job)| {
             Action::Relocate {
-                pod,
                 to: targets
                     .iter()
                     .map(|node| node.pod_name(&cluster.name))
+                    .filter(|to| *to != pod)
                     .collect(),
+                pod,
                 job: Box::new(job),
             }
         }));

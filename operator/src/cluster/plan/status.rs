@@ -7,8 +7,9 @@ use super::super::names::{self, Component};
 use super::super::object::Object;
 use super::super::observed::{Observed, PodState};
 use super::super::validate::{Invalid, ValidatedCluster};
+use super::external::Exposure;
 use super::scale::{Kept, Scaling};
-use super::{Action, pairs, roll};
+use super::{Action, certificate, pairs, roll};
 use crate::api::{ConditionState, Conditions, NodeCounts, NsqClusterStatus};
 
 /// A node may be unready for this long before the cluster counts as degraded: a restart takes less.
@@ -27,6 +28,8 @@ pub struct Facts<'a> {
     pub asleep: bool,
     pub wanted: &'a [Object],
     pub scaling: &'a Scaling,
+    /// The way in from outside, if there is to be one.
+    pub exposure: Option<&'a Exposure>,
     /// Objects that this pass writes or deletes.
     pub writes: usize,
     pub actions: &'a [Action],
@@ -48,6 +51,8 @@ pub fn status(facts: &Facts<'_>, previous: &NsqClusterStatus) -> NsqClusterStatu
         drain_blocked(facts),
     ];
     states.extend(pairs::condition(&pairs).map(bounded));
+    states.extend(facts.exposure.map(Exposure::condition).map(bounded));
+    states.extend(certificate::condition(cluster, facts.observed).map(bounded));
     let service = |name: String, port: u16| format!("{name}.{}.svc:{port}", cluster.namespace);
     NsqClusterStatus {
         observed_generation: cluster.generation,
@@ -58,6 +63,7 @@ pub fn status(facts: &Facts<'_>, previous: &NsqClusterStatus) -> NsqClusterStatu
         selector: build::nsqd_selector(&cluster.name),
         publish_address: service(names::publish_service(&cluster.name), names::NSQD_TCP),
         lookup_address: service(names::lookup_service(&cluster.name), names::NSQLOOKUPD_HTTP),
+        external: facts.exposure.map(|exposure| exposure.status.clone()),
         nsqd,
         nsqlookupd,
         mirrored: pairs::summary(&pairs),

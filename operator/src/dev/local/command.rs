@@ -64,8 +64,10 @@ fn rendered(
         Value::Text(text) => Some(text),
         Value::ListenTcp => Some(format!("127.0.0.1:{}", own.tcp)),
         Value::ListenHttp => Some(format!("127.0.0.1:{}", own.http)),
-        // Loopback needs no certificate.
+        // Loopback needs no certificate and no token, and nobody is outside.
         Value::ListenHttps | Value::TlsFile(_) => None,
+        Value::ListenReadOnly | Value::TokenFile => None,
+        Value::ListenExternal | Value::ExternalAddresses => None,
         Value::OwnHost => Some("127.0.0.1".to_owned()),
         Value::OwnName => Some(node.pod_name(&cluster.name)),
         Value::DataPath => Some(data.display().to_string()),

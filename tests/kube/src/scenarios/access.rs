@@ -14,6 +14,11 @@ const SECRET: &str = "demo-tls";
 const NAMES: &str = "DNS:*.demo-nsqd.nsq-test.svc,DNS:*.demo-nsqlookupd.nsq-test.svc,DNS:demo-publish,DNS:demo-lookup";
 
 pub fn tls(kubectl: &Kubectl) -> Result<Option<String>> {
+    scratch(|directory| under_load(kubectl, directory))
+}
+
+/// Work that needs openssl and a directory for a while.
+pub(super) fn scratch(work: impl FnOnce(&Path) -> Result<()>) -> Result<Option<String>> {
     if Command::new("openssl").arg("version").output().is_err() {
         return Ok(Some(
             "openssl, which makes the certificates, is not there".to_owned(),
@@ -21,12 +26,13 @@ pub fn tls(kubectl: &Kubectl) -> Result<Option<String>> {
     }
     let directory = std::env::temp_dir().join(format!("nsq-tls-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;
-    let done = under_load(kubectl, &directory);
+    let done = work(&directory);
     let _ = std::fs::remove_dir_all(&directory);
     done.map(|()| None)
 }
 
-fn under_load(kubectl: &Kubectl, directory: &Path) -> Result<()> {
+/// The authority of a directory.
+pub(super) fn authority(directory: &Path) -> Result<()> {
     let name = ["-subj", "/CN=authority", "-keyout"];
     let (key, authority) = (directory.join("ca.key"), directory.join("ca.crt"));
     openssl(
@@ -42,8 +48,12 @@ fn under_load(kubectl: &Kubectl, directory: &Path) -> Result<()> {
             "-days",
             "30",
         ],
-    )?;
-    let first = certificate(directory, "1001")?;
+    )
+}
+
+fn under_load(kubectl: &Kubectl, directory: &Path) -> Result<()> {
+    authority(directory)?;
+    let first = certificate(directory, "1001", NAMES)?;
     secret(kubectl, directory, &first)?;
     let load = Load::lasting(kubectl, "tls", 60)?;
     let moment = unix_ms();
@@ -55,14 +65,14 @@ fn under_load(kubectl: &Kubectl, directory: &Path) -> Result<()> {
     mirrored(kubectl, 120)?;
     cluster_ready(kubectl)?;
     let before = uids(kubectl)?;
-    let second = certificate(directory, "2002")?;
+    let second = certificate(directory, "2002", NAMES)?;
     secret(kubectl, directory, &second)?;
     kubectl.until("nodes serve the renewed certificate", 180, |kubectl| {
         serves(kubectl, "2002")
     })?;
     ensure!(uids(kubectl)? == before, "a node was restarted for that");
-    let (_, every, duplicates) = load.end(kubectl, moment)?;
-    println!("   longest wait of a publisher {every} ms, duplicates {duplicates}");
+    let (_, _, duplicates) = load.end(kubectl, moment)?;
+    println!("   duplicates {duplicates}");
     mirrored(kubectl, 60)
 }
 
@@ -71,10 +81,14 @@ fn path(path: &Path) -> &str {
 }
 
 /// A certificate of this serial number, signed by the authority of the directory.
-fn certificate(directory: &Path, serial: &str) -> Result<(PathBuf, PathBuf)> {
+pub(super) fn certificate(
+    directory: &Path,
+    serial: &str,
+    for_whom: &str,
+) -> Result<(PathBuf, PathBuf)> {
     let file = |suffix: &str| directory.join(format!("{serial}.{suffix}"));
     let (key, request, signed, names) = (file("key"), file("csr"), file("crt"), file("ext"));
-    std::fs::write(&names, format!("subjectAltName={NAMES}"))?;
+    std::fs::write(&names, format!("subjectAltName={for_whom}"))?;
     let curve = [
         "-newkey",
         "ec",
@@ -115,7 +129,7 @@ fn openssl(arguments: &[&str], verb: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn secret(kubectl: &Kubectl, directory: &Path, made: &(PathBuf, PathBuf)) -> Result<()> {
+pub(super) fn secret(kubectl: &Kubectl, directory: &Path, made: &(PathBuf, PathBuf)) -> Result<()> {
     let authority = directory.join("ca.crt");
     let files = [
         ("tls.crt", &made.0),
@@ -138,13 +152,13 @@ fn secret(kubectl: &Kubectl, directory: &Path, made: &(PathBuf, PathBuf)) -> Res
     Ok(())
 }
 
-fn uids(kubectl: &Kubectl) -> Result<Vec<String>> {
+pub(super) fn uids(kubectl: &Kubectl) -> Result<Vec<String>> {
     let pods = kubectl.pods("app.kubernetes.io/component in (nsqd,nsqlookupd)")?;
     pods.iter().map(|pod| kubectl.uid(pod)).collect()
 }
 
 /// Whether every nsqd shows the certificate of this serial number.
-fn serves(kubectl: &Kubectl, serial: &str) -> Result<()> {
+pub(super) fn serves(kubectl: &Kubectl, serial: &str) -> Result<()> {
     for pod in ["demo-nsqd-0-0", "demo-nsqd-0-1"] {
         let ip = address(kubectl, pod)?.ip();
         let mut command = Command::new("openssl");

@@ -1,15 +1,20 @@
 //! Replication pairs: turned on, and then one fault after the other, under numbered traffic.
 
 use anyhow::{Context, Result, bail, ensure};
+use nsq_rig::{Connection, push_mpub};
 
 use super::install::cluster_ready;
 use super::restarts::process_of;
 use crate::kubectl::Kubectl;
-use crate::measure::{Felt, Load, Pair, fault, mirrored, unix_ms};
+use crate::measure::{Felt, Load, Pair, address, fault, mirrored, proxied, unix_ms};
 use crate::rig;
 use crate::traffic::{consume, publish};
 
 const MESSAGES: u64 = 1000;
+/// What only the survivor has when a machine comes back, in bytes; so many batches of so many messages.
+const DIFFERENCE: usize = 100_000_000;
+const BATCHES: usize = 100;
+const BATCH: usize = 20;
 
 fn patch(kubectl: &Kubectl, spec: &str) -> Result<()> {
     let patch = format!(r#"{{"spec":{{"nsqd":{spec}}}}}"#);
@@ -60,7 +65,7 @@ pub fn container_death(kubectl: &Kubectl, victim: &str, name: &str) -> Result<Fe
     fresh(kubectl, victim)?;
     let pair = Pair::with_victim(kubectl, victim)?;
     kill(kubectl, victim)?;
-    mirrored(kubectl, 60)?;
+    back(kubectl, victim)?;
     let felt = fault(kubectl, &pair, name, || kill(kubectl, victim))?;
     mirrored(kubectl, 60)?;
     cluster_ready(kubectl)?;
@@ -93,10 +98,28 @@ pub fn kill(kubectl: &Kubectl, pod: &str) -> Result<()> {
     })
 }
 
+/// Waits until a node that was killed is back and has everything, and so has its peer: by what both say themselves,
+/// for the operator may not have noticed yet that anything happened.
+pub fn back(kubectl: &Kubectl, pod: &str) -> Result<()> {
+    let pair = Pair::with_victim(kubectl, pod)?;
+    kubectl.until(&format!("{pod} is back and mirrored"), 90, |kubectl| {
+        ensure!(process_of(kubectl, pod)?.is_some(), "it does not run");
+        for node in [&pair.victim, &pair.survivor] {
+            let said = kubectl.run(&["get", "--raw", &proxied(kubectl, node, "pair")])?;
+            let said: serde_json::Value = serde_json::from_str(&said)?;
+            ensure!(said["mirrored"] == true, "{node} says {said}");
+        }
+        Ok(())
+    })?;
+    mirrored(kubectl, 60)
+}
+
 /// The victim's machine loses its power, and comes back later.
 pub fn machine_death(kubectl: &Kubectl, victim: &str, name: &str) -> Result<(Felt, u64)> {
     let pair = Pair::with_victim(kubectl, victim)?;
     let felt = fault(kubectl, &pair, name, || rig::off(&pair.machine))?;
+    let topic = format!("meanwhile-{name}");
+    difference(kubectl, &pair, &topic)?;
     rig::on(&pair.machine)?;
     kubectl.until("the machine is back", 60, |kubectl| {
         let path = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
@@ -114,8 +137,25 @@ pub fn machine_death(kubectl: &Kubectl, victim: &str, name: &str) -> Result<(Fel
     mirrored(kubectl, 60)?;
     let back = unix_ms() - ready;
     println!("   {name}: mirrored again {back} ms after it was ready");
+    for node in [&pair.survivor, &pair.victim] {
+        let path = proxied(kubectl, node, &format!("topic/delete?topic={topic}"));
+        kubectl.run(&["create", "--raw", &path, "-f", "/dev/null"])?;
+    }
     cluster_ready(kubectl)?;
     Ok((felt, back))
+}
+
+/// Gives the survivor 100 MB that its peer has not.
+fn difference(kubectl: &Kubectl, pair: &Pair, topic: &str) -> Result<()> {
+    let body = vec![b'x'; DIFFERENCE / BATCHES / BATCH];
+    let mut command = Vec::new();
+    push_mpub(&mut command, topic, (0..BATCH).map(|_| body.as_slice()));
+    let mut connection = Connection::open(address(kubectl, &pair.survivor)?)?;
+    for _ in 0..BATCHES {
+        connection.send(&command)?;
+        connection.ok().context("publishing to the survivor")?;
+    }
+    Ok(())
 }
 
 pub fn container(kubectl: &Kubectl) -> Result<Option<String>> {

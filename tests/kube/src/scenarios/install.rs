@@ -31,6 +31,11 @@ fn root() -> &'static std::path::Path {
 
 /// Installs or upgrades the chart.
 pub fn helm_install() -> Result<()> {
+    helm_install_with("replicas=2")
+}
+
+/// As [`helm_install`], with values of its own.
+pub fn helm_install_with(values: &str) -> Result<()> {
     let image = image();
     let (repository, tag) = image.rsplit_once(':').context("the image needs a tag")?;
     let chart = root().join("charts/nsq-operator");
@@ -48,7 +53,7 @@ pub fn helm_install() -> Result<()> {
         OPERATOR_NAMESPACE,
         "--create-namespace",
         "--set",
-        &format!("image.repository={repository},image.tag={tag}{quiet}"),
+        &format!("image.repository={repository},image.tag={tag}{quiet},{values}"),
         "--wait",
         "--timeout=120s",
     ])?;

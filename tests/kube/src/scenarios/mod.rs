@@ -1,14 +1,19 @@
 //! What is shown, in this order: each scenario begins with the cluster that the one before it left.
 
 mod access;
+mod autoscale;
+mod bridge;
+mod certificate;
 mod changes;
 pub mod failover;
 pub mod install;
 mod operator;
+mod outside;
 mod pairs;
 mod removal;
 mod restarts;
 mod scaling;
+mod tokens;
 mod topics;
 mod trouble;
 
@@ -35,7 +40,9 @@ pub enum When {
     Always,
     /// Unless others were asked for.
     Usually,
-    /// It takes long: if it was asked for, by name or with all others.
+    /// It takes long: if it was asked for, by name or with all others. Its nodes are pairs, so `replicate` is run first.
+    OnPairs,
+    /// It takes long, and any nodes will do.
     Asked,
 }
 
@@ -101,6 +108,36 @@ pub const ALL: &[Scenario] = &[
         run: scaling::scale,
     },
     Scenario {
+        name: "external",
+        about: "clients outside of the cluster's network publish and consume; the way in is opened and closed",
+        when: When::Asked,
+        run: outside::external,
+    },
+    Scenario {
+        name: "tokens",
+        about: "HTTP APIs that ask for a token, which the operator has, and consumers need not",
+        when: When::Asked,
+        run: tokens::tokens,
+    },
+    Scenario {
+        name: "autoscale",
+        about: "a HorizontalPodAutoscaler on the scale subresource",
+        when: When::Asked,
+        run: autoscale::autoscale,
+    },
+    Scenario {
+        name: "rebalance",
+        about: "what a node has is moved to the others on request",
+        when: When::Asked,
+        run: autoscale::rebalance,
+    },
+    Scenario {
+        name: "bridge",
+        about: "topics are carried over to another cluster, stopped and restarted on the way, and both sides fail",
+        when: When::Asked,
+        run: bridge::bridge,
+    },
+    Scenario {
         name: "replicate",
         about: "replication is turned on under traffic, and every pair is mirrored",
         when: When::Usually,
@@ -115,7 +152,7 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "roll-pair",
         about: "an option, a rollout restart and a broken image: one node of a pair at a time, under load",
-        when: When::Asked,
+        when: When::OnPairs,
         run: changes::roll_pair,
     },
     Scenario {
@@ -127,67 +164,73 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "hibernate",
         about: "no pod runs for a while; nothing is lost",
-        when: When::Asked,
+        when: When::OnPairs,
         run: changes::hibernate,
     },
     Scenario {
         name: "scale-pairs",
         about: "2 -> 6 -> 4 -> 2 nodes under traffic, with a channel nobody consumes: nothing is lost, identities stay",
-        when: When::Asked,
+        when: When::OnPairs,
         run: pairs::six,
     },
     Scenario {
         name: "scale-million",
         about: "a node with a million messages is removed, half of them on a channel nobody consumes",
-        when: When::Asked,
+        when: When::OnPairs,
         run: pairs::million,
+    },
+    Scenario {
+        name: "certificate",
+        about: "a certificate that cert-manager is asked for, and its renewal: no connection is lost",
+        when: When::OnPairs,
+        run: certificate::issued,
     },
     Scenario {
         name: "tls",
         about: "certificates on every node and between them, and renewed ones without a restart, under load",
-        when: When::Asked,
+        when: When::OnPairs,
         run: access::tls,
     },
     Scenario {
         name: "operator-steps",
         about: "the operator is killed again and again while pairs come, restart and go, under load",
-        when: When::Asked,
+        when: When::OnPairs,
         run: trouble::operator,
     },
     Scenario {
         name: "api-outage",
         about: "a minute without the API server, and a container dies meanwhile",
-        when: When::Asked,
+        when: When::OnPairs,
         run: trouble::api_outage,
     },
     Scenario {
         name: "both-lost",
         about: "both nodes of a pair are killed, one after the other",
-        when: When::Asked,
+        when: When::OnPairs,
         run: trouble::both,
     },
     Scenario {
         name: "full-disk",
         about: "a node whose disk is full: publishers go elsewhere, and come back when there is room",
-        when: When::Asked,
+        when: When::OnPairs,
         run: trouble::full_disk,
     },
     Scenario {
         name: "machine-lost",
         about: "a machine without power: its peer delivers what it had, and it hands over when it is back",
-        when: When::Asked,
+        when: When::OnPairs,
         run: failover::machine,
     },
     Scenario {
         name: "volume-lost",
         about: "a machine that is gone: another volume, mirrored anew, only on proof; then the other node is killed",
-        when: When::Asked,
+        when: When::OnPairs,
         run: failover::volume,
     },
     Scenario {
         name: "partitions",
         about: "a node cut off from its peer, from the API server, from everything",
-        when: When::Asked,
+        when: When::OnPairs,
         run: failover::partitions,
     },
     Scenario {

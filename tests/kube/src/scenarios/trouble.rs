@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nsq_rig::{Connection, Frame, push_pub};
 
 use super::OPERATOR_NAMESPACE;
-use super::failover::kill;
+use super::failover::{back, kill};
 use super::install::{cluster_ready, leader};
 use super::scaling::gone;
 use crate::kubectl::Kubectl;
@@ -117,7 +117,7 @@ pub fn both(kubectl: &Kubectl) -> Result<Option<String>> {
     let moment = unix_ms();
     for pod in ["demo-nsqd-0-0", "demo-nsqd-0-1", "demo-nsqd-0-0"] {
         kill(kubectl, pod)?;
-        mirrored(kubectl, 90)?;
+        back(kubectl, pod)?;
     }
     let (_, _, duplicates) = load.end(kubectl, moment)?;
     println!("   duplicates {duplicates}");

@@ -1,0 +1,39 @@
+//! How often what is as declared is looked at again, so that many resources cost no more than some.
+//!
+//! Whatever the API server tells wakes a pass at once; looking again is for what nobody tells: a channel that was deleted by
+//! hand at an nsqd. With ten thousand topics each is looked at less often, and not all at the same time.
+
+use std::time::Duration;
+
+/// Looks at clusters, and at topics, in a second. A look at a topic asks every node of its cluster.
+pub const CLUSTERS_A_SECOND: u32 = 4;
+pub const TOPICS_A_SECOND: u32 = 8;
+/// What is never looked at again does not come back by itself either.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// Time until the next look at one of `count` resources that is quiet: `least`, or longer if they are many. `luck`, from 0 to
+/// 1, spreads those that were looked at together.
+#[must_use]
+pub fn quiet(least: Duration, count: usize, a_second: u32, luck: f64) -> Duration {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    let fair = Duration::from_secs(1).saturating_mul(count) / a_second.max(1);
+    let wait = fair.clamp(least, LONGEST.max(least));
+    wait.mul_f64(0.9 + 0.2 * luck.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_are_looked_at_less_often_and_not_together() {
+        let least = Duration::from_secs(30);
+        let seconds = |count, luck| quiet(least, count, 8, luck).as_secs_f64().round();
+        assert_eq!(seconds(1, 0.5), 30.0);
+        assert_eq!(seconds(240, 0.5), 30.0);
+        assert_eq!(seconds(10_000, 0.5), 1250.0);
+        assert_eq!(seconds(10_000, 0.0), 1125.0);
+        assert_eq!(seconds(10_000, 1.0), 1375.0);
+        assert_eq!(seconds(usize::MAX, 0.5), 3600.0);
+    }
+}
