@@ -1,6 +1,8 @@
 //! Somebody empties a channel, on one node or on both, parted or not. What was there need not be delivered; what comes
 //! later must be, and what both have emptied and told each other of must not come back.
 
+use nsqd::engine::pair;
+
 use super::finishes::{Emptied, Fate};
 use super::world::PairWorld;
 
@@ -16,7 +18,7 @@ pub fn empty(world: &PairWorld, topic: &'static str, channel: &'static str, told
             emptied.map(|_| nsqd.journal.tail())
         });
         match emptied {
-            Ok(tail) => by[index] = Some((world.life(index), tail)),
+            Ok(tail) => by[index] = Some((world.life(index), tail, pair::adoptions(&nsqd))),
             // Before the channel was made on a blank node there is nothing to empty; a disk that fails is its own story.
             Err(_) => continue,
         }

@@ -30,8 +30,8 @@ pub struct Accepted {
 #[derive(Debug)]
 pub struct Emptied {
     pub fates: Vec<Fate>,
-    /// Of each node: its life, and the end of its journal when it was done.
-    pub by: [(u64, u64); 2],
+    /// Of each node: its life, the end of its journal, and how often it had begun to adopt, when it was done.
+    pub by: [(u64, u64, u64); 2],
 }
 
 /// What is known of finishes.
@@ -90,20 +90,22 @@ pub fn look(world: &PairWorld) {
 
 /// What both nodes have emptied, and both copies too, does not come back either.
 fn note_emptied(world: &PairWorld, finishes: &mut Finishes) {
-    // One that has begun may still import what was emptied.
-    let importing = |index| {
-        world
-            .nsqd(index)
-            .is_some_and(|nsqd| pair::is_importing(&nsqd))
-    };
     for emptied in std::mem::take(&mut finishes.emptied) {
         let lives = emptied.by.iter().enumerate();
         if lives.clone().any(|(index, by)| by.0 != world.life(index)) {
             continue; // a power cut may have undone it
         }
-        let known = lives.clone().all(|(index, &(_, tail))| {
+        // An adoption takes over what a copy has that has not heard of it yet.
+        let adopts = |(index, by): (usize, &(u64, u64, u64))| {
             let nsqd = world.nsqd(index);
-            nsqd.is_some_and(|nsqd| is_kept(&nsqd, tail)) && !importing(index)
+            nsqd.is_some_and(|nsqd| pair::adoptions(&nsqd) > by.2 || pair::is_importing(&nsqd))
+        };
+        if lives.clone().any(adopts) {
+            continue;
+        }
+        let known = lives.clone().all(|(index, &(_, tail, _))| {
+            let nsqd = world.nsqd(index);
+            nsqd.is_some_and(|nsqd| is_kept(&nsqd, tail))
         });
         match known {
             true => finishes.last.extend(emptied.fates),
