@@ -9,6 +9,7 @@ use nsq_queue::{ConsumerId, ConsumerSpec, SubscribeError};
 
 use crate::announce::Change;
 use crate::client::Client;
+use crate::journal_log::log_queue;
 use crate::live_topic::{Kept, LiveTopic};
 use crate::nsqd::Nsqd;
 use crate::options::Durability;
@@ -201,7 +202,11 @@ impl LiveTopic {
             let journalled = !queue.ephemeral && !channel.ephemeral;
             let record = record(queue.number, channel.number);
             let at = match journalled {
-                true => nsqd.journal.append(&record)?,
+                true => {
+                    // First what was finished a moment ago: the peer may own some of it, and this says nothing of that.
+                    log_queue(nsqd, queue)?;
+                    nsqd.journal.append(&record)?
+                }
                 false => 0,
             };
             change(queue, effects);

@@ -99,14 +99,23 @@ pub fn take(nsqd: &Arc<Nsqd>, last: bool) -> Result<(), JournalError> {
         topics,
         pair,
     };
-    let mut bytes = vec![VERSION];
-    let failed = |_| JournalError::Invalid("a checkpoint could not be encoded");
-    bytes.extend(postcard::to_stdvec(&state).map_err(failed)?);
-    bytes.extend(postcard::to_stdvec(&extras).map_err(failed)?);
-    let draining = nsqd.drain.image();
-    if draining != 0 {
-        bytes.extend(postcard::to_stdvec(&draining).map_err(failed)?);
-    }
+    let bytes = encode(nsqd, &state, &extras)
+        .map_err(|_| JournalError::Invalid("a checkpoint could not be encoded"))?;
     nsqd.journal.checkpoint(&bytes, keep_from)?;
     nsqd.spill.sweep()
+}
+
+/// [`State`], and what stands behind it.
+fn encode(nsqd: &Nsqd, state: &State, extras: &Extras) -> Result<Vec<u8>, postcard::Error> {
+    let mut bytes = vec![VERSION];
+    bytes.extend(postcard::to_stdvec(state)?);
+    bytes.extend(postcard::to_stdvec(extras)?);
+    let (draining, remembered) = (nsqd.drain.image(), nsqd.pair.remembered());
+    if draining != 0 || !remembered.is_empty() {
+        bytes.extend(postcard::to_stdvec(&draining)?);
+    }
+    if !remembered.is_empty() {
+        bytes.extend(postcard::to_stdvec(&remembered)?);
+    }
+    Ok(bytes)
 }

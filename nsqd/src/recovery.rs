@@ -19,7 +19,7 @@ use crate::host::{NsqHost, Page};
 use crate::nsqd::{Nsqd, Recovered, topic_options};
 use crate::options::{Durability, Options};
 use crate::pager::Housekeeping;
-use crate::pair::{self, Mirror};
+use crate::pair::{self, Mirror, Remembered};
 use crate::replay;
 
 /// Opens the data path: reads what is there and begins a new run.
@@ -286,9 +286,14 @@ impl Replay for Restorer<'_> {
         let extras = match rest {
             [] => Extras::default(), // older checkpoints have none
             rest => {
-                let (extras, rest) = postcard::take_from_bytes(rest).map_err(failed)?;
-                if !rest.is_empty() {
-                    self.draining = postcard::from_bytes(rest).map_err(failed)?;
+                let (extras, more) = postcard::take_from_bytes(rest).map_err(failed)?;
+                if !more.is_empty() {
+                    let rest: &[u8];
+                    (self.draining, rest) = postcard::take_from_bytes(more).map_err(failed)?;
+                    if !rest.is_empty() {
+                        let remembered: Remembered = postcard::from_bytes(rest).map_err(failed)?;
+                        self.pair.remember(&remembered);
+                    }
                 }
                 extras
             }
@@ -373,6 +378,9 @@ impl Replay for Restorer<'_> {
 
     fn quarantined(&mut self, from: Lsn, to: Lsn, why: &str) {
         self.holes += 1;
+        if from < to {
+            self.pair.note_lost(from, to);
+        }
         match self.holes {
             1..=HOLES_SAID => tracing::error!(
                 "journal: {} bytes at {from} cannot be read and were set aside: {why}",

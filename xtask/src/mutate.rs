@@ -3,6 +3,7 @@
 
 mod list;
 mod pairs;
+mod rules;
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use crate::workspace::{output, root, target};
 use list::MUTATIONS;
 use pairs::RULES;
+use rules::Rule;
 
 /// A change that must be noticed.
 pub struct Mutation {
@@ -34,8 +36,6 @@ pub enum Check {
     Tests(&'static [&'static str]),
     /// Arguments of the chaos runner.
     Chaos(&'static [&'static str]),
-    /// Arguments of the simulation of pairs.
-    Pairs(&'static [&'static str]),
 }
 
 /// A check that takes so many times as long as on the code as it is, and a while more, hangs, and has noticed.
@@ -49,7 +49,6 @@ impl Check {
         match self {
             Check::Tests(words) => format!("cargo test {}", words.join(" ")),
             Check::Chaos(words) => format!("cargo xtask chaos {}", words[0]),
-            Check::Pairs(words) => format!("cargo xtask simulate --pair {}", words.join(" ")),
         }
     }
 }
@@ -60,15 +59,20 @@ enum Outcome {
 }
 
 pub fn run(arguments: &[String]) -> Result<()> {
-    let all = || MUTATIONS.iter().chain(RULES);
-    let chosen: Vec<&Mutation> = all()
-        .filter(|one| arguments.is_empty() || arguments.iter().any(|word| one.name.contains(word)))
-        .collect();
-    if chosen.is_empty() {
-        let names: Vec<_> = all().map(|one| one.name).collect();
+    let meant = |name: &str| arguments.iter().any(|word| name.contains(word.as_str()));
+    let chosen = MUTATIONS.iter();
+    let chosen = chosen.filter(|one| arguments.is_empty() || meant(one.name));
+    let chosen: Vec<&Mutation> = chosen.collect();
+    let all_rules = arguments.is_empty() || arguments.iter().any(|word| word == "rules");
+    let is_meant = |rule: &&Rule| arguments.iter().any(|word| rule.is_meant(word));
+    let rules = RULES.iter().filter(|rule| all_rules || is_meant(rule));
+    let rules: Vec<&Rule> = rules.collect();
+    if chosen.is_empty() && rules.is_empty() {
+        let names: Vec<_> = MUTATIONS.iter().map(|one| one.name).collect();
         bail!(
-            "usage: cargo xtask mutate [NAME ...]; there are: {}",
-            names.join("; ")
+            "usage: cargo xtask mutate [NAME ...]; there are: {}; rules, R1 ... R{}",
+            names.join("; "),
+            RULES.len()
         );
     }
     let mut copy = Copy::make()?;
@@ -77,6 +81,23 @@ pub fn run(arguments: &[String]) -> Result<()> {
         copy.mutated(one)?;
     }
     copy.try_unchanged(&chosen)?;
+    let mut survived = try_mutations(&copy, &chosen)?;
+    if !rules.is_empty() {
+        survived += rules::try_rules(&copy, &rules)?;
+    }
+    let all = chosen.len() + rules.len();
+    if survived > 0 {
+        bail!("{survived} of {all} mutations survived");
+    }
+    println!("{all} mutations, each noticed");
+    Ok(())
+}
+
+/// How many survived.
+fn try_mutations(copy: &Copy, chosen: &[&Mutation]) -> Result<usize> {
+    if chosen.is_empty() {
+        return Ok(0);
+    }
     let mut survived = 0;
     println!("{:40} {:>7}  noticed by", "mutation", "s");
     for (number, one) in chosen.iter().enumerate() {
@@ -93,11 +114,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
             }
         }
     }
-    if survived > 0 {
-        bail!("{survived} of {} mutations survived", chosen.len());
-    }
-    println!("{} mutations, each noticed", chosen.len());
-    Ok(())
+    Ok(survived)
 }
 
 /// The sources once more, with a target directory of their own.
@@ -200,11 +217,6 @@ impl Copy {
             Check::Tests(words) => {
                 build.args(["test", "--quiet", "--no-run"]).args(words);
                 run.args(["cargo", "test", "--quiet"]).args(words);
-            }
-            Check::Pairs(words) => {
-                build.args(["build", "--quiet", "-p", "nsq-simulation"]);
-                run.arg(self.target.join("debug/nsq-simulation"));
-                run.arg("--pair").args(words);
             }
             Check::Chaos(words) => {
                 build.args([

@@ -9,7 +9,7 @@ use crate::fields::{Fields, put};
 use crate::relocation::{self, Move, RELOCATION_VERSION};
 
 /// The version of these words. Another is refused.
-pub const PAIR_VERSION: u8 = 1;
+pub const PAIR_VERSION: u8 = 2;
 
 /// Bytes of a frame before its fields.
 pub const PAIR_HEADER: usize = 5;
@@ -102,6 +102,8 @@ pub enum PairMessage<'a> {
         end: u64,
         /// Its oldest record.
         oldest: u64,
+        /// Records from here on are lost to it, though it has later ones; the holder may have them.
+        lost: Option<u64>,
     },
     /// The holder says what it has.
     Welcome {
@@ -211,9 +213,11 @@ impl<'a> PairMessage<'a> {
                 runs,
                 end,
                 oldest,
+                lost,
             } => {
                 out.push(PAIR_VERSION);
-                for field in [*incarnation, *end, *oldest] {
+                let lost = lost.unwrap_or(u64::MAX);
+                for field in [*incarnation, *end, *oldest, lost] {
                     put(out, field);
                 }
                 let runs = &runs[runs.len().saturating_sub(RUNS_MAX)..];
@@ -300,12 +304,14 @@ impl<'a> PairMessage<'a> {
         Some(match kind {
             kind::HELLO => {
                 let (incarnation, end, oldest) = (from.u64()?, from.u64()?, from.u64()?);
+                let lost = Some(from.u64()?).filter(|&lost| lost != u64::MAX);
                 let count = from.u32()? as usize;
                 let runs = (0..count.min(RUNS_MAX + 1)).map(|_| from.position());
                 Self::Hello {
                     incarnation,
                     end,
                     oldest,
+                    lost,
                     runs: runs.collect::<Option<Vec<_>>>()?,
                     node: from.text()?,
                 }
@@ -411,6 +417,7 @@ mod tests {
             runs: vec![PairPosition { run: 1, lsn: 0 }, position],
             end: 100,
             oldest: 50,
+            lost: Some(70),
         };
         let record = PairMessage::Record {
             run: 2,

@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::consumer::ConsumerId;
 use crate::lane::LaneKind;
@@ -46,7 +46,7 @@ pub(crate) struct InFlight {
     free: Vec<u32>,
     floor: u64,
     ring: VecDeque<u32>,
-    stragglers: HashMap<u64, u32>,
+    stragglers: BTreeMap<u64, u32>,
     classes: Vec<Class>,
     odd: BTreeSet<(i64, u64)>,
     count: usize,

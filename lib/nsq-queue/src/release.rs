@@ -153,7 +153,8 @@ impl<H: Host> Topic<H> {
     ///
     /// Only for topics being restored: nobody may hold any of these messages.
     pub fn cut(&mut self, end: u64) -> bool {
-        let mut known = self.rebased.cut(end);
+        // A block on disk that straddles the end stays whole.
+        let mut known = self.rebased.cut(end) && self.straddling(end).is_empty();
         for lane in &mut self.lanes {
             known &= lane.truncate(lane.pos_after_base(end, true));
         }

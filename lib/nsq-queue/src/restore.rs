@@ -75,6 +75,9 @@ impl<H: Host> Topic<H> {
                 .min(to)
                 .saturating_sub(block.first_pos.max(from))
         };
+        for lane in &mut self.lanes[1..] {
+            lane.blocks.iter_mut().for_each(|block| block.live = 0);
+        }
         for block in &mut self.lanes[0].blocks {
             block.live = overlap(block, self.distributed, u64::MAX);
             for channel in self.channels.iter().flatten() {

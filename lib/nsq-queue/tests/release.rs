@@ -263,5 +263,34 @@ proptest! {
         rig.run(&Op::Publish(3, false));
         rig.run(&Op::Pause(false));
         rig.check();
+        while !rig.expected.is_empty() {
+            rig.run(&Op::Finish(0));
+        }
+        prop_assert!(!rig.topic.has_through(u64::MAX), "nobody waits for anything any more");
+    }
+}
+
+#[test]
+fn a_cut_through_a_block_on_disk_is_not_known() {
+    for (end, known) in [(5, true), (15, false), (20, true)] {
+        let mut rig = Rig::new(true);
+        let bodies = vec![(0, 1); 600];
+        for (first_id, base) in [(1, 10), (601, 20), (1201, 30)] {
+            let run = Run {
+                first_id,
+                timestamp: 1,
+                due: 0,
+                chunk: &0,
+                bodies_at: 0,
+                bodies: &bodies,
+                base,
+                kept_at: 0,
+                committed: 0,
+            };
+            rig.topic.publish(&run, &mut Effects::default());
+        }
+        rig.run(&Op::PageOut);
+        assert!(rig.paged);
+        assert_eq!(rig.topic.cut(end), known, "at {end}");
     }
 }

@@ -236,7 +236,8 @@ impl<S: Socket> Connection<S> {
         match published {
             Ok((kept, then)) => {
                 self.client.count_publishes(&topic.name, count);
-                self.outbox.oks(kept, oks, self.last_input);
+                let apart = self.nsqd.pair.unlisted();
+                self.outbox.oks(kept, oks, self.last_input, apart);
                 self.commit(&topic, kept, then);
             }
             Err(error) => self.publish_failed(self.run.verb, &error),

@@ -47,13 +47,15 @@ enum What {
 }
 
 impl Outbox {
-    /// `count` OKs, once the messages are kept. `since`: when they were read.
-    pub(super) fn oks(&mut self, kept: Kept, count: u32, since: i64) {
+    /// `count` OKs, once the messages are kept. `since`: when they were read. `apart`: on either side of this position
+    /// they wait for different things.
+    pub(super) fn oks(&mut self, kept: Kept, count: u32, since: i64, apart: Lsn) {
         self.oks += count as usize;
         if let Some(last) = self.answers.back_mut()
             && let What::Oks(waiting, _) = &mut last.what
             && last.kept.level == kept.level
             && last.kept.mirrored == kept.mirrored
+            && (last.kept.at <= apart) == (kept.at <= apart)
         {
             *waiting += count;
             last.kept.at = last.kept.at.max(kept.at);
@@ -131,7 +133,7 @@ impl Outbox {
                 return nsqd.journal.health().map_err(NotKept::Journal);
             }
             // R5, R6: kept here and by the peer.
-            if answer.kept.mirrored && nsqd.pair.passable() < answer.kept.at {
+            if answer.kept.mirrored && !nsqd.pair.passes(answer.kept.at) {
                 return match nsqd.pair.refuses() {
                     true => Err(NotKept::Peer(PeerLost)),
                     false => Ok(()),

@@ -1,9 +1,11 @@
 //! R16: which messages were finished here a moment ago. An import asks, so that what the mirror still has as unfinished
-//! does not come back.
+//! does not come back. They outlive restarts with the checkpoint, and are told again to a peer that gets a list: what
+//! it is not sent may tell of them.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use nsq_journal::Lsn;
+use serde::{Deserialize, Serialize};
 
 /// Ranges kept. What is forgotten too early costs a duplicate, if it is adopted.
 const RANGES_MAX: usize = 1 << 16;
@@ -13,6 +15,18 @@ const ACKS_MAX: usize = 1024;
 
 /// A channel, by the numbers of its topic and its own.
 type Place = (u32, u32);
+
+/// A range of finished messages, as checkpoints keep it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finished {
+    /// Numbers of topic and channel.
+    pub topic: u32,
+    pub channel: u32,
+    pub first_id: u64,
+    pub count: u64,
+    /// End of its record.
+    pub end: Lsn,
+}
 
 /// Finishes with the positions of their records in the own journal.
 #[derive(Debug, Default)]
@@ -27,7 +41,10 @@ impl Finishes {
     /// These were finished by the record before `end`.
     pub fn note(&mut self, topic: u32, channel: u32, first_id: u64, count: u64, end: Lsn) {
         let place = (topic, channel);
-        self.by_id.insert((place, first_id), (count, end));
+        // Replay may tell of it once more.
+        if self.by_id.insert((place, first_id), (count, end)) == Some((count, end)) {
+            return;
+        }
         self.in_order.push_back((place, first_id, end));
         while self.in_order.len() > RANGES_MAX {
             self.forget_first();
@@ -39,6 +56,20 @@ impl Finishes {
         let place = (topic, channel);
         let before = self.by_id.range((place, 0)..=(place, id)).next_back();
         before.is_some_and(|(&(_, first_id), &(count, _))| id - first_id < count)
+    }
+
+    /// Everything that is remembered, the oldest first.
+    pub fn all(&self) -> impl Iterator<Item = Finished> {
+        self.in_order.iter().filter_map(|&(place, first_id, end)| {
+            let &(count, of) = self.by_id.get(&(place, first_id))?;
+            (of == end).then_some(Finished {
+                topic: place.0,
+                channel: place.1,
+                first_id,
+                count,
+                end,
+            })
+        })
     }
 
     /// The peer has kept the own journal through `acked`, and its own ended at `peer_end` when it said so.
@@ -107,6 +138,24 @@ mod tests {
         );
         finishes.mirrored(1000);
         assert!(!finishes.contains(1, 2, 100) && finishes.contains(1, 2, 200));
+    }
+
+    #[test]
+    fn what_is_told_again_is_remembered_until_that_is_acknowledged() {
+        let mut finishes = Finishes::default();
+        finishes.note(1, 2, 100, 10, 50);
+        finishes.note(1, 2, 100, 10, 50);
+        finishes.note(1, 3, 7, 1, 60);
+        let all: Vec<Finished> = finishes.all().collect();
+        assert_eq!(all.len(), 2);
+        assert_eq!((all[0].first_id, all[0].count, all[0].end), (100, 10, 50));
+        finishes.note(1, 2, 100, 10, 500);
+        finishes.acknowledged(60, 10);
+        finishes.mirrored(10);
+        assert!(finishes.contains(1, 2, 105) && !finishes.contains(1, 3, 7));
+        finishes.acknowledged(500, 20);
+        finishes.mirrored(20);
+        assert_eq!(finishes.all().count(), 0);
     }
 
     #[test]

@@ -75,6 +75,12 @@ impl Gate {
         more
     }
 
+    /// The link broke before a list was complete: what waits for it, up to `at`, waits for a peer that is gone.
+    pub fn broke_off(&mut self, at: Lsn, now: i64) {
+        self.acked = 0;
+        self.waits.get_or_insert((at, now));
+    }
+
     /// R7: the peer says anew what it has.
     pub fn welcomed(&mut self, acked: Lsn, tail: Lsn, now: i64) -> bool {
         self.acked = 0;
@@ -135,6 +141,17 @@ mod tests {
             assert!(!gate.is_lost());
             assert_eq!(gate.passage(), Passage::Through(far - 10));
         }
+    }
+
+    #[test]
+    fn what_waits_for_a_list_does_not_wait_for_ever() {
+        let mut gate = Gate::new(OnPeerLoss::Block, PATIENCE);
+        gate.waits_for(50, 0);
+        gate.acknowledged(80, 80, 10);
+        assert_eq!(gate.deadline(), None);
+        gate.broke_off(60, 20);
+        assert!(!gate.tick(119) && gate.tick(120));
+        assert_eq!(gate.passage(), Passage::Refused(0));
     }
 
     #[test]

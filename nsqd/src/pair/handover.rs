@@ -68,6 +68,11 @@ impl Pair {
         self.gate.lock().level_at = nsqd.journal.tail();
         shared.copy = origin::welcomed(&runs, holder, mirror);
         shared.copy.whole = start.whole;
+        if start.list {
+            shared.lost = None; // the list makes up for it
+        }
+        let unlisted = if start.list { nsqd.journal.tail() } else { 0 };
+        self.unlisted.store(unlisted, Ordering::Release);
         shared.origin_up = true;
         self.finishes.lock().reset();
         shared.adopted = adoption.map(|adoption| adopted(&runs, holder, adoption));
@@ -108,8 +113,15 @@ impl Pair {
         shared.copy.acknowledged(&runs, position);
         let acked = shared.copy.acked;
         shared.lag.acknowledged(acked);
+        let listing = shared.listing;
+        if shared.copy.whole {
+            self.unlisted.store(0, Ordering::Release);
+        }
         drop(shared);
-        self.finishes.lock().acknowledged(acked, peer_end);
+        // Until a list has told of them again, the peer may have been skipped over finishes.
+        if !listing {
+            self.finishes.lock().acknowledged(acked, peer_end);
+        }
         let (tail, now) = (nsqd.journal.tail(), nsqd.clock.now());
         self.change_gate(nsqd, |gate| gate.acknowledged(acked, tail, now));
         true
@@ -126,6 +138,16 @@ impl Pair {
         shared.lag.down(nsqd.clock.now());
         if shared.adopted.take().is_some() && shared.held_back.is_some() {
             Self::let_go_on(nsqd, &mut shared, None);
+        }
+        drop(shared);
+        let unlisted = self.unlisted();
+        if unlisted > 0 {
+            let now = nsqd.clock.now();
+            self.change_gate(nsqd, |gate| {
+                gate.broke_off(unlisted, now);
+                false
+            });
+            self.watch.notify_one();
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the holder of a copy decides when the origin says HELLO. Values in, a value out.
 
-use nsq_journal::Position;
+use nsq_journal::{Lsn, Position};
 
 use super::runs::Runs;
 
@@ -47,8 +47,8 @@ pub enum Greeting {
 const FORMER: &str = "importing your former incarnation";
 const LOST: &str = "importing records you lost";
 
-/// Rules R2, R3, R9 and R18.
-pub fn greet(incarnation: u64, runs: &Runs, holding: &Holding) -> Greeting {
+/// Rules R2, R3, R9 and R18. `lost`: from here on the origin cannot read all of its records.
+pub fn greet(incarnation: u64, runs: &Runs, lost: Option<Lsn>, holding: &Holding) -> Greeting {
     let importing = holding
         .adoption
         .is_some_and(|adoption| adoption.done.is_none());
@@ -61,6 +61,17 @@ pub fn greet(incarnation: u64, runs: &Runs, holding: &Holding) -> Greeting {
             // R2: a mirror of another incarnation is adopted before it is replaced.
             () if holding.pending && !holding.is_covered() => Greeting::Adopt(FORMER),
             () => Greeting::Welcome,
+        };
+    }
+    if let Some(lost) = lost.filter(|&lost| lost < end.lsn) {
+        // A bad disk took them, or a power cut that spared what was written later: they may have been acknowledged.
+        return match () {
+            () if importing => Greeting::Wait(LOST),
+            () if holding.pending && !holding.is_covered() => Greeting::Adopt(LOST),
+            () => Greeting::Cut(Position {
+                run: runs.run_at(lost).min(end.run),
+                lsn: lost,
+            }),
         };
     }
     let known = runs.end_of(end.run);
@@ -133,35 +144,35 @@ mod tests {
     #[test]
     fn a_mirror_that_agrees_goes_on() {
         for end in [at(1, 40), at(1, 100), at(2, 100), at(2, 300)] {
-            assert_eq!(greet(7, &runs(), &holding(7, end)), Greeting::Welcome);
+            assert_eq!(greet(7, &runs(), None, &holding(7, end)), Greeting::Welcome);
         }
         let nothing = Holding {
             mirror: None,
             ..holding(7, at(1, 0))
         };
-        assert_eq!(greet(7, &runs(), &nothing), Greeting::Welcome);
+        assert_eq!(greet(7, &runs(), None, &nothing), Greeting::Welcome);
     }
 
     #[test]
     fn r2_another_incarnation_is_adopted_first() {
         let mut holding = holding(7, at(1, 120));
-        assert_eq!(greet(8, &runs(), &holding), Greeting::Adopt(FORMER));
+        assert_eq!(greet(8, &runs(), None, &holding), Greeting::Adopt(FORMER));
         // R9: an import under way is not reported as done.
         holding.adoption = adopted(at(1, 120), false);
-        assert_eq!(greet(8, &runs(), &holding), Greeting::Wait(FORMER));
+        assert_eq!(greet(8, &runs(), None, &holding), Greeting::Wait(FORMER));
         holding.adoption = adopted(at(1, 110), true);
-        assert_eq!(greet(8, &runs(), &holding), Greeting::Adopt(FORMER));
+        assert_eq!(greet(8, &runs(), None, &holding), Greeting::Adopt(FORMER));
         holding.adoption = adopted(at(1, 120), true);
-        assert_eq!(greet(8, &runs(), &holding), Greeting::Welcome);
+        assert_eq!(greet(8, &runs(), None, &holding), Greeting::Welcome);
         holding.adoption = None;
         holding.pending = false;
-        assert_eq!(greet(8, &runs(), &holding), Greeting::Welcome);
+        assert_eq!(greet(8, &runs(), None, &holding), Greeting::Welcome);
     }
 
     #[test]
     fn r3_what_the_origin_lost_is_cut_off() {
         let longer = holding(7, at(1, 130));
-        assert_eq!(greet(7, &runs(), &longer), Greeting::Cut(at(1, 100)));
+        assert_eq!(greet(7, &runs(), None, &longer), Greeting::Cut(at(1, 100)));
     }
 
     #[test]
@@ -170,18 +181,31 @@ mod tests {
             level_write: true,
             ..holding(7, at(1, 130))
         };
-        assert_eq!(greet(7, &runs(), &longer), Greeting::Adopt(LOST));
+        assert_eq!(greet(7, &runs(), None, &longer), Greeting::Adopt(LOST));
         longer.adoption = adopted(at(1, 130), false);
-        assert_eq!(greet(7, &runs(), &longer), Greeting::Wait(LOST));
+        assert_eq!(greet(7, &runs(), None, &longer), Greeting::Wait(LOST));
         longer.adoption = adopted(at(1, 130), true);
-        assert_eq!(greet(7, &runs(), &longer), Greeting::Cut(at(1, 100)));
+        assert_eq!(greet(7, &runs(), None, &longer), Greeting::Cut(at(1, 100)));
+    }
+
+    #[test]
+    fn what_the_origin_cannot_read_is_adopted_and_cut_off() {
+        let mut passed = holding(7, at(2, 250));
+        let greeted = |holding: &Holding, lost| greet(7, &runs(), Some(lost), holding);
+        assert_eq!(greeted(&passed, 250), Greeting::Welcome);
+        assert_eq!(greeted(&passed, 120), Greeting::Adopt(LOST));
+        passed.adoption = adopted(at(2, 250), false);
+        assert_eq!(greeted(&passed, 120), Greeting::Wait(LOST));
+        passed.adoption = adopted(at(2, 250), true);
+        assert_eq!(greeted(&passed, 120), Greeting::Cut(at(2, 120)));
+        assert_eq!(greeted(&passed, 60), Greeting::Cut(at(1, 60)));
     }
 
     #[test]
     fn a_disk_put_back_from_a_copy_has_lost_what_it_acknowledged() {
         let mut later = holding(7, at(5, 900));
-        assert_eq!(greet(7, &runs(), &later), Greeting::Adopt(LOST));
+        assert_eq!(greet(7, &runs(), None, &later), Greeting::Adopt(LOST));
         later.adoption = adopted(at(5, 900), true);
-        assert_eq!(greet(7, &runs(), &later), Greeting::Cut(at(2, 300)));
+        assert_eq!(greet(7, &runs(), None, &later), Greeting::Cut(at(2, 300)));
     }
 }

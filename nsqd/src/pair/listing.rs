@@ -1,11 +1,12 @@
 //! Resync by list: a peer that is too far behind, or new, gets everything unfinished as imports at the end of this
 //! journal, among what is published meanwhile. When it has the last of them it needs nothing that came before.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use nsq_journal::{JournalError, List, Lsn, Record, Requeued};
+use nsq_journal::{IdRange, JournalError, List, Lsn, Record, Requeued};
 use nsq_queue::{Topic, Unfinished};
 
 use super::Pair;
@@ -15,6 +16,8 @@ use crate::nsqd::Nsqd;
 
 /// How far a list runs ahead of the peer's acknowledgements, bytes.
 const AHEAD: u64 = 16 << 20;
+/// Finishes told in one record.
+const RANGES: usize = 1000;
 /// How soon the peer's progress is looked at again.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -95,7 +98,7 @@ async fn list_topic(
 ) -> Result<bool, JournalError> {
     topic.change_now(nsqd, |queue, _| match topic.is_deleted() {
         true => Ok(()),
-        false => list_names(nsqd, queue),
+        false => list_names(nsqd, queue).and_then(|()| list_finishes(nsqd, queue)),
     })?;
     let mut at = Some(0);
     while let Some(from) = at {
@@ -129,6 +132,32 @@ async fn list_topic(
         tokio::task::yield_now().await;
     }
     Ok(true)
+}
+
+/// What was finished here is told again: the peer may own some of it, and does not get the records that told of it.
+fn list_finishes(nsqd: &Nsqd, queue: &Topic<NsqHost>) -> Result<(), JournalError> {
+    let mut by_channel: BTreeMap<u32, Vec<IdRange>> = BTreeMap::new();
+    for one in nsqd.pair.finished_in(queue.number) {
+        let (first_id, count) = (one.first_id, one.count);
+        let ranges = by_channel.entry(one.channel).or_default();
+        ranges.push(IdRange { first_id, count });
+    }
+    let topic = queue.number;
+    for (channel, ranges) in by_channel {
+        for some in ranges.chunks(RANGES) {
+            let ranges = List::Given(some);
+            let end = nsqd.journal.append(&Record::Finish {
+                topic,
+                channel,
+                ranges,
+            })?;
+            for range in some {
+                let range = (range.first_id, range.count);
+                nsqd.pair.note_finish(topic, channel, range, end);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The topic and its channels are there, and how they are.

@@ -30,7 +30,7 @@ use tokio::sync::Notify;
 use crate::client::Client;
 use crate::nsqd::Nsqd;
 use crate::options::{Durability, MirrorAck, Options};
-use finishes::Finishes;
+use finishes::{Finished, Finishes};
 use gate::{Gate, Passage};
 use lag::Lag;
 use origin::{Adopted, Copy};
@@ -42,7 +42,7 @@ pub use handover::run as run_watch;
 pub(crate) use holder::Adoption;
 pub(crate) use link::{End, HEARTBEAT, OUTBOX, Side, serve};
 pub(crate) use mirror::{Mirror, News};
-pub(crate) use state::PairImage;
+pub(crate) use state::{PairImage, Remembered};
 
 /// This node's half of a pair. Every node has one; without a peer it does nothing.
 pub struct Pair {
@@ -58,6 +58,9 @@ pub struct Pair {
     gate: Mutex<Waiting>,
     /// Everything before this may be acknowledged; follows the gate.
     passable: AtomicU64,
+    /// What lies before this is in a list that the peer does not have whole: it is not acknowledged however far the
+    /// peer is. 0: there is no such list.
+    unlisted: AtomicU64,
     refuses: AtomicBool,
     finishes: Mutex<Finishes>,
     /// They are kept also without a peer: messages have come in from elsewhere.
@@ -93,6 +96,8 @@ pub(crate) struct Shared {
     pub(crate) kept: Option<nsq_journal::Position>,
     /// The own journal cannot be read before this.
     pub(crate) unreadable: Lsn,
+    /// A stretch with records that were lost, while later ones were not; until the peer gets a list.
+    pub(crate) lost: Option<(Lsn, Lsn)>,
     pub(crate) listing: bool,
     pub(crate) lag: Lag,
     /// The latest run of the mirrored incarnation that said HELLO.
@@ -129,6 +134,8 @@ pub(crate) struct Recovered {
     pub(crate) finishes: Finishes,
     /// Messages have come in from elsewhere.
     pub(crate) imports: bool,
+    /// From the first record that could not be read to the last.
+    pub(crate) lost: Option<(Lsn, Lsn)>,
     /// Own messages up to here were let go of, since the checkpoint.
     pub(crate) released: Lsn,
 }
@@ -172,7 +179,8 @@ impl Pair {
                 holder_up: false,
                 unkept: Default::default(),
                 kept,
-                unreadable: 0,
+                unreadable: recovered.lost.map_or(0, |lost| lost.1),
+                lost: recovered.lost,
                 listing: false,
                 lag: Lag::new(now),
                 heard_run: None,
@@ -184,6 +192,7 @@ impl Pair {
                 others: Vec::new(),
             }),
             passable: AtomicU64::new(0),
+            unlisted: AtomicU64::new(0),
             refuses: AtomicBool::new(false),
             finishes: Mutex::new(recovered.finishes),
             remembers: AtomicBool::new(recovered.imports),
@@ -205,9 +214,17 @@ impl Pair {
         self.awaited
     }
 
-    /// How far answers may go.
-    pub(crate) fn passable(&self) -> Lsn {
-        self.passable.load(Ordering::Acquire)
+    /// Whether what was journalled before `at` may be acknowledged.
+    pub(crate) fn passes(&self, at: Lsn) -> bool {
+        match self.passable.load(Ordering::Acquire) {
+            Lsn::MAX => true, // without the peer
+            passable => at <= passable && at > self.unlisted(),
+        }
+    }
+
+    /// What lies before this waits for a list, too.
+    pub(crate) fn unlisted(&self) -> Lsn {
+        self.unlisted.load(Ordering::Acquire)
     }
 
     /// Publishing is refused.
@@ -220,11 +237,16 @@ impl Pair {
         let mut waiting = self.gate.lock();
         waiting.gate.waits_for(at, nsqd.clock.now());
         match waiting.clients.last_mut() {
-            Some((last, same)) if Arc::ptr_eq(same, client) => *last = at.max(*last),
+            Some((last, same))
+                if Arc::ptr_eq(same, client)
+                    && (*last <= self.unlisted()) == (at <= self.unlisted()) =>
+            {
+                *last = at.max(*last);
+            }
             _ => waiting.clients.push((at, Arc::clone(client))),
         }
         drop(waiting);
-        if self.passable() >= at || self.refuses() {
+        if self.passes(at) || self.refuses() {
             client.wake();
         }
         self.watch.notify_one();
@@ -241,7 +263,7 @@ impl Pair {
         self.watch.notify_one();
         loop {
             match () {
-                () if self.passable() >= at => return Ok(()),
+                () if self.passes(at) => return Ok(()),
                 () if self.refuses() => return Err(PeerLost),
                 () => told.notified().await,
             }
@@ -260,23 +282,18 @@ impl Pair {
             (true, false) => waiting.level_at = nsqd.journal.tail(),
             (false, false) => {}
         }
-        let through = match waiting.gate.passage() {
-            Passage::Through(through) => {
-                self.passable.store(through, Ordering::Release);
-                self.refuses.store(false, Ordering::Release);
-                through
-            }
-            Passage::Refused(through) => {
-                self.passable.store(through, Ordering::Release);
-                self.refuses.store(true, Ordering::Release);
-                Lsn::MAX
-            }
+        let (passable, refuses) = match waiting.gate.passage() {
+            Passage::Through(through) => (through, false),
+            Passage::Refused(through) => (through, true),
         };
+        self.passable.store(passable, Ordering::Release);
+        self.refuses.store(refuses, Ordering::Release);
+        let goes = |at: Lsn| refuses || self.passes(at);
         let clients = std::mem::take(&mut waiting.clients);
-        let (out, rest): (Vec<_>, Vec<_>) = clients.into_iter().partition(|one| one.0 <= through);
+        let (out, rest): (Vec<_>, Vec<_>) = clients.into_iter().partition(|one| goes(one.0));
         waiting.clients = rest;
         let others = std::mem::take(&mut waiting.others);
-        let (told, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|one| one.0 <= through);
+        let (told, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|one| goes(one.0));
         waiting.others = rest;
         drop(waiting);
         out.iter().for_each(|(_, client)| client.wake());
@@ -306,6 +323,20 @@ impl Pair {
     /// Whether the message was finished here, as far as is remembered.
     pub(crate) fn has_finished(&self, topic: u32, channel: u32, id: u64) -> bool {
         self.finishes.lock().contains(topic, channel, id)
+    }
+
+    /// What checkpoints remember. After the images of all topics: what is journalled later is replayed.
+    pub(crate) fn remembered(&self) -> Remembered {
+        Remembered {
+            lost: self.shared.lock().lost,
+            finishes: self.finishes.lock().all().collect(),
+        }
+    }
+
+    /// What was finished in a topic, the oldest first.
+    fn finished_in(&self, topic: u32) -> Vec<Finished> {
+        let finishes = self.finishes.lock();
+        finishes.all().filter(|one| one.topic == topic).collect()
     }
 
     /// Where the journal has to begin for the peer to go on reading.

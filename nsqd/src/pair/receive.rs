@@ -34,11 +34,12 @@ impl Pair {
         nsqd: &Arc<Nsqd>,
         incarnation: u64,
         runs: &Runs,
+        lost: Option<Lsn>,
     ) -> Result<Greeting, JournalError> {
         let mut shared = self.shared.lock();
         shared.heard_run = runs.runs.last().map(|run| run.run);
         loop {
-            let greeting = greet(incarnation, runs, &self.holding(&shared));
+            let greeting = greet(incarnation, runs, lost, &self.holding(&shared));
             match greeting {
                 Greeting::Adopt(_) => {
                     adoption::begin(self, nsqd, &mut shared)?;

@@ -14,6 +14,14 @@ pub fn is_mirrored(nsqd: &Arc<Nsqd>) -> bool {
     nsqd.pair.status(nsqd).mirrored
 }
 
+/// Adoptions begun since the start.
+pub fn adoptions(nsqd: &Nsqd) -> u64 {
+    let counters = &nsqd.pair.counters;
+    counters
+        .adoptions
+        .load(std::sync::atomic::Ordering::Relaxed)
+}
+
 /// An adoption is under way.
 pub fn is_importing(nsqd: &Nsqd) -> bool {
     nsqd.pair.shared.lock().is_importing()
@@ -87,7 +95,20 @@ pub fn acknowledged(nsqd: &Nsqd) -> Option<nsq_journal::Lsn> {
 
 /// Shows the own messages that channels have not finished: topic, channel and body.
 pub fn unfinished(nsqd: &Arc<Nsqd>, show: &mut dyn FnMut(&str, &str, &[u8])) {
-    each_unfinished(nsqd, |queue, message, body| {
+    each_pending(nsqd, nsqd.topics(), show);
+}
+
+/// The same of the mirror.
+pub fn mirrored_unfinished(nsqd: &Arc<Nsqd>, show: &mut dyn FnMut(&str, &str, &[u8])) {
+    each_pending(nsqd, nsqd.pair.mirrored_topics(), show);
+}
+
+fn each_pending(
+    nsqd: &Arc<Nsqd>,
+    topics: Vec<Arc<crate::LiveTopic>>,
+    show: &mut dyn FnMut(&str, &str, &[u8]),
+) {
+    each_unfinished(nsqd, topics, |queue, message, body| {
         let names = message.pending.iter();
         let names = names.filter_map(|pending| queue.channel_name(pending.channel));
         names.for_each(|channel| show(&queue.name, channel, body));
@@ -98,7 +119,7 @@ pub fn unfinished(nsqd: &Arc<Nsqd>, show: &mut dyn FnMut(&str, &str, &[u8])) {
 pub fn alone(nsqd: &Arc<Nsqd>) -> Vec<Vec<u8>> {
     let acked = nsqd.pair.shared.lock().copy.mirrored();
     let mut bodies = Vec::new();
-    each_unfinished(nsqd, |_, message, body| {
+    each_unfinished(nsqd, nsqd.topics(), |_, message, body| {
         if message.base > acked {
             bodies.push(body.to_vec());
         }
@@ -106,12 +127,13 @@ pub fn alone(nsqd: &Arc<Nsqd>) -> Vec<Vec<u8>> {
     bodies
 }
 
-/// Shows what is unfinished of the own topics, up to the first page that cannot be read.
+/// Shows what is unfinished of the topics, up to the first page that cannot be read.
 fn each_unfinished(
     nsqd: &Arc<Nsqd>,
+    topics: Vec<Arc<crate::LiveTopic>>,
     mut show: impl FnMut(&Topic<NsqHost>, &Unfinished<ChunkRef>, &[u8]),
 ) {
-    for topic in nsqd.topics() {
+    for topic in topics {
         let mut from = Some(0);
         while let Some(at) = from {
             let batch = topic.read(|queue| queue.unfinished(at));

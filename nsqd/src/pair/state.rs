@@ -4,6 +4,7 @@ use nsq_journal::{Lsn, Position};
 use nsq_queue::TopicOptions;
 use serde::{Deserialize, Serialize};
 
+use super::finishes::Finished;
 use super::mirror::{Mirror, MirrorImage};
 use super::{Adoption, Recovered, Shared};
 use crate::options::Durability;
@@ -24,6 +25,19 @@ struct AdoptionImage {
     through: (u64, Lsn),
     began: Lsn,
     done: Option<(u64, Lsn)>,
+}
+
+/// What checkpoints have besides, if there is any.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Remembered {
+    pub finishes: Vec<Finished>,
+    pub lost: Option<(Lsn, Lsn)>,
+}
+
+impl Remembered {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.finishes.is_empty() && self.lost.is_none()
+    }
 }
 
 fn pair(position: Position) -> (u64, Lsn) {
@@ -83,6 +97,22 @@ impl PairImage {
 }
 
 impl Recovered {
+    /// Records in this stretch could not be read.
+    pub(crate) fn note_lost(&mut self, from: Lsn, to: Lsn) {
+        let before = self.lost.unwrap_or((from, to));
+        self.lost = Some((before.0.min(from), before.1.max(to)));
+    }
+
+    /// What the checkpoint remembers.
+    pub(crate) fn remember(&mut self, remembered: &Remembered) {
+        self.imports |= !remembered.finishes.is_empty();
+        self.lost = remembered.lost;
+        for one in &remembered.finishes {
+            self.finishes
+                .note(one.topic, one.channel, one.first_id, one.count, one.end);
+        }
+    }
+
     /// The mirror begins, or goes on, at `start`: (position, nothing unfinished lies before).
     pub(crate) fn mirror_from(
         &mut self,

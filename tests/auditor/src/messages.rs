@@ -31,6 +31,8 @@ pub(crate) struct Fate {
     pub(crate) deliveries: u32,
     /// How often it was finished, by anybody.
     pub(crate) done: u16,
+    /// The channel was emptied: it need not get this one.
+    pub(crate) excused: bool,
     finished: i64,
 }
 
@@ -73,6 +75,7 @@ impl Messages {
         let blank = Fate {
             deliveries: 0,
             done: 0,
+            excused: false,
             finished: NOT,
         };
         self.fates.extend(std::iter::repeat_n(blank, channels));
@@ -91,6 +94,25 @@ impl Messages {
         match message.topic == topic {
             true => self.fates.get_mut(at),
             false => None,
+        }
+    }
+
+    /// Those of a topic, with their fates on one of its channels.
+    pub(crate) fn on(
+        &mut self,
+        topic: u16,
+        channel: usize,
+        mut change: impl FnMut(u64, Message, &mut Fate),
+    ) {
+        for (page, messages) in &self.pages {
+            for (number, message) in (page * PAGE..).zip(messages.iter()) {
+                let at = message.first_fate as usize + channel;
+                if message.topic == topic
+                    && let Some(fate) = self.fates.get_mut(at)
+                {
+                    change(number, *message, fate);
+                }
+            }
         }
     }
 

@@ -68,6 +68,7 @@ impl Receiver {
         node: &str,
         incarnation: u64,
         runs: Runs,
+        lost: Option<u64>,
         out: &mut Vec<u8>,
     ) -> Result<(), End> {
         let pair = &self.nsqd.pair;
@@ -75,7 +76,7 @@ impl Receiver {
             let why = format!("{node} is not the peer of {}, {} is", pair.node, pair.peer);
             return Err(End::Because(why));
         }
-        let greeting = pair.greeted(&self.nsqd, incarnation, &runs);
+        let greeting = pair.greeted(&self.nsqd, incarnation, &runs, lost);
         match greeting.map_err(|error| End::Because(error.to_string()))? {
             Greeting::Adopt(why) | Greeting::Wait(why) => {
                 PairMessage::Wait { why }.encode(out);
@@ -119,12 +120,13 @@ impl Side for Receiver {
                     incarnation,
                     runs,
                     end,
+                    lost,
                     ..
                 },
                 Phase::Waiting,
             ) => {
                 let runs = runs.into_iter().map(position).collect();
-                self.greeted(node, incarnation, Runs { runs, end }, out)
+                self.greeted(node, incarnation, Runs { runs, end }, lost, out)
                     .await?;
             }
             (

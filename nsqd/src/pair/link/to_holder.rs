@@ -75,13 +75,17 @@ impl Sender {
     fn hello(&mut self, out: &mut Vec<u8>) {
         let journal = &self.nsqd.journal;
         let runs = journal.runs().into_iter().map(word).collect();
-        let unreadable = self.nsqd.pair.shared.lock().unreadable;
+        let (unreadable, lost) = {
+            let shared = self.nsqd.pair.shared.lock();
+            (shared.unreadable, shared.lost)
+        };
         PairMessage::Hello {
             node: &self.nsqd.pair.node,
             incarnation: journal.incarnation(),
             runs,
             end: journal.tail(),
             oldest: journal.oldest().max(unreadable),
+            lost: lost.map(|lost| lost.0),
         }
         .encode(out);
         self.phase = Phase::Asking;

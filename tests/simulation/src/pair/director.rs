@@ -13,9 +13,10 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::task::JoinSet;
 
-use super::finishes;
 use super::node::NAMES;
+use super::rest::{complain_of_rest, is_at_rest};
 use super::world::PairWorld;
+use super::{emptying, finishes};
 use crate::plan::{Level, TOPICS};
 
 /// Virtual time after which a pair that has not come to rest is a failure.
@@ -45,6 +46,7 @@ struct Director<'a> {
     goes: bool,
     adoptions: usize,
     partitions: usize,
+    empties: usize,
     /// At level `write` one power cut is survived.
     cuts: usize,
     restart_at: [i64; 2],
@@ -68,10 +70,17 @@ pub async fn run(world: &Arc<PairWorld>, publishers: &mut JoinSet<()>) -> (u64, 
         goes: plan.goes && !cut,
         adoptions: plan.adoptions,
         partitions: plan.partitions,
+        empties: plan.empties,
         cuts: if write { usize::from(cut) } else { usize::MAX },
         restart_at: [0; 2],
         heal_at: 0,
-        next: random.random_range(1_000_000..200_000_000),
+        next: random.random_range(
+            1_000_000..if plan.stormy {
+                800_000_000
+            } else {
+                200_000_000
+            },
+        ),
         adopted: 0,
         lost: 0,
         places: Default::default(),
@@ -108,8 +117,12 @@ impl Director<'_> {
         // What has just been written is not on either disk yet; what was, is on one of them, perhaps.
         if now >= self.next {
             // Often one thing follows close upon another: in the midst of what the first began.
-            let soon = [400_000_000, 400_000_000, 20_000_000][self.random.random_range(0..3)];
-            self.next = now + self.random.random_range(1_000_000..soon);
+            let soon = match self.world.plan.stormy {
+                true => [1, 10_000_000, 60_000_000],
+                false => [400_000_000, 400_000_000, 20_000_000],
+            };
+            let soon = soon[self.random.random_range(0..3)];
+            self.next = now + self.random.random_range(0..soon);
             self.happen().await;
         }
         if self.world.plan.eager && self.lost > 0 && self.losses > 0 && self.both_mirrored() {
@@ -155,13 +168,13 @@ impl Director<'_> {
     }
 
     fn is_done(&self) -> bool {
-        let left = self.outages + self.losses + self.adoptions + self.partitions;
+        let left = self.outages + self.losses + self.adoptions + self.partitions + self.empties;
         left == 0 && !self.goes && !self.world.partitioned.load(Ordering::Relaxed)
     }
 
     async fn happen(&mut self) {
         let index = self.random.random_range(0..2);
-        match self.random.random_range(0..5) {
+        match self.random.random_range(0..6) {
             0 if self.outages > 0 => {
                 self.outages -= 1;
                 self.outage(index).await;
@@ -169,7 +182,13 @@ impl Director<'_> {
                     self.outage(1 - index).await;
                 }
             }
-            1 if self.losses > 0 => self.lose_disk(index),
+            1 if self.losses > 0 => {
+                let lost = self.lost;
+                self.lose_disk(index);
+                if self.world.plan.stormy && self.lost > lost && self.random.random_bool(0.5) {
+                    self.outage(1 - index).await; // at the same moment
+                }
+            }
             2 if self.adoptions > 0 => {
                 self.adoptions -= 1;
                 if let Some(nsqd) = self.world.nsqd(index) {
@@ -182,11 +201,22 @@ impl Director<'_> {
                 self.partitions -= 1;
                 self.world.note("a partition");
                 self.world.partitioned.store(true, Ordering::Relaxed);
-                let lasts = [1_000_000, 300_000_000, 3_000_000_000];
+                let lasts = match self.world.plan.stormy {
+                    true => [2, 2, 300_000_000],
+                    false => [1_000_000, 300_000_000, 3_000_000_000],
+                };
                 let lasts = lasts[self.random.random_range(0..3)];
                 self.heal_at = self.world.now() + self.random.random_range(1..lasts);
             }
             4 if self.goes => self.go(index),
+            5 if self.empties > 0 => {
+                self.empties -= 1;
+                let (topic, channels) = TOPICS[self.random.random_range(0..TOPICS.len())];
+                let channel = channels[self.random.random_range(0..channels.len())];
+                let both = self.random.random_bool(0.5);
+                let told = [both || index == 0, both || index == 1];
+                emptying::empty(self.world, topic, channel, told);
+            }
             _ => {}
         }
     }
@@ -206,10 +236,14 @@ impl Director<'_> {
     }
 
     async fn outage(&mut self, index: usize) {
-        let Some(node) = self.world.nodes[index].lock().take() else {
+        let Some(node) = self.world.take(index) else {
             return;
         };
-        let down = [1, 100_000_000, 2_000_000_000][self.random.random_range(0..3)];
+        let down = match self.world.plan.stormy {
+            true => [1, 5_000_000, 50_000_000],
+            false => [1, 100_000_000, 2_000_000_000],
+        };
+        let down = down[self.random.random_range(0..3)];
         self.restart_at[index] = self.world.now() + self.random.random_range(0..=down);
         let disk = Arc::clone(&self.world.disks[index].lock());
         match self.random.random_range(0..10) {
@@ -256,7 +290,7 @@ impl Director<'_> {
         if self.lost > 0 && !self.both_mirrored() {
             return;
         }
-        let Some(node) = self.world.nodes[index].lock().take() else {
+        let Some(node) = self.world.take(index) else {
             return;
         };
         self.losses -= 1;
@@ -268,7 +302,9 @@ impl Director<'_> {
         node.crash();
         *self.world.disks[index].lock() = SimDisk::new();
         self.world.incarnations[index].fetch_add(100, Ordering::Relaxed);
-        self.restart_at[index] = self.world.now() + self.random.random_range(0..1_000_000_000);
+        let longest = if self.world.plan.stormy { 50 } else { 1000 };
+        let down = self.random.random_range(0..longest * 1_000_000);
+        self.restart_at[index] = self.world.now() + down;
     }
 }
 
@@ -325,46 +361,6 @@ fn keep_house(world: &PairWorld, index: usize, random: &mut StdRng) {
     }
     if let Err(error) = result {
         let complaint = format!("housekeeping of {index}: {error}");
-        world.auditor.lock().complain(complaint);
-    }
-}
-
-fn left(nsqd: &Nsqd) -> u64 {
-    let topics = nsqd.topics();
-    let left = topics.iter().map(|topic| {
-        let stats = topic.read(|queue| queue.stats());
-        let waiting = |channel: &nsqd::engine::ChannelStats| {
-            channel.depth + channel.in_flight_count + channel.deferred_count
-        };
-        stats.depth + stats.channels.iter().map(waiting).sum::<u64>()
-    });
-    left.sum()
-}
-
-/// S4: everything has been finished, both copies agree, and both nodes say so.
-fn is_at_rest(world: &PairWorld) -> bool {
-    if let Some(gone) = world.gone() {
-        let nsqd = world.nsqd(1 - gone);
-        return nsqd.is_some_and(|nsqd| left(&nsqd) == 0 && pair::mirror_is_covered(&nsqd));
-    }
-    (0..2).all(|index| {
-        world.nsqd(index).is_some_and(|nsqd| {
-            left(&nsqd) == 0 && !pair::mirror_is_pending(&nsqd) && pair::is_mirrored(&nsqd)
-        })
-    })
-}
-
-fn complain_of_rest(world: &PairWorld) {
-    for index in (0..2).filter(|&index| world.gone() != Some(index)) {
-        let complaint = match world.nsqd(index) {
-            None => format!("{index} is not up at the end"),
-            Some(nsqd) => format!(
-                "{index} does not come to rest: {} left, mirror pending {}, {}",
-                left(&nsqd),
-                pair::mirror_is_pending(&nsqd),
-                pair::describe(&nsqd)
-            ),
-        };
         world.auditor.lock().complain(complaint);
     }
 }

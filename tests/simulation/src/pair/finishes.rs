@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use nsqd::Nsqd;
 use nsqd::engine::pair;
 
 use super::world::PairWorld;
@@ -13,7 +14,7 @@ const RECORDED: i64 = 100_000_000;
 const LOOK: i64 = 50_000_000;
 
 /// A message on a channel of a topic.
-type Fate = (&'static str, &'static str, u64);
+pub type Fate = (&'static str, &'static str, u64);
 
 /// A finish that a node did not refuse.
 #[derive(Debug, Clone, Copy)]
@@ -25,12 +26,22 @@ pub struct Accepted {
     pub at: i64,
 }
 
+/// A channel that both nodes emptied, and with it these messages.
+#[derive(Debug)]
+pub struct Emptied {
+    pub fates: Vec<Fate>,
+    /// Of each node: its life, the end of its journal, and how often it had begun to adopt, when it was done.
+    pub by: [(u64, u64, u64); 2],
+}
+
 /// What is known of finishes.
 #[derive(Debug, Default)]
 pub struct Finishes {
     accepted: Vec<Accepted>,
     /// Those of a node that are recorded before this position of its journal, in that life.
     recorded: [Option<(u64, u64, Vec<Fate>)>; 2],
+    /// Channels that both nodes were told to empty.
+    emptied: Vec<Emptied>,
     /// Known to both.
     last: BTreeSet<Fate>,
     look_at: i64,
@@ -39,6 +50,10 @@ pub struct Finishes {
 impl Finishes {
     pub fn accepted(&mut self, one: Accepted) {
         self.accepted.push(one);
+    }
+
+    pub fn emptied(&mut self, emptied: Emptied) {
+        self.emptied.push(emptied);
     }
 }
 
@@ -53,6 +68,7 @@ pub fn look(world: &PairWorld) {
     for index in 0..2 {
         advance(world, &mut finishes, index, now);
     }
+    note_emptied(world, &mut finishes);
     let mut came_back = BTreeSet::new();
     let up = (0..2).filter_map(|index| Some((index, world.nsqd(index)?)));
     for (index, nsqd) in up.filter(|_| !finishes.last.is_empty()) {
@@ -72,6 +88,37 @@ pub fn look(world: &PairWorld) {
     }
 }
 
+/// What both nodes have emptied, and both copies too, does not come back either.
+fn note_emptied(world: &PairWorld, finishes: &mut Finishes) {
+    for emptied in std::mem::take(&mut finishes.emptied) {
+        let lives = emptied.by.iter().enumerate();
+        if lives.clone().any(|(index, by)| by.0 != world.life(index)) {
+            continue; // a power cut may have undone it
+        }
+        // An adoption takes over what a copy has that has not heard of it yet.
+        let adopts = |(index, by): (usize, &(u64, u64, u64))| {
+            let nsqd = world.nsqd(index);
+            nsqd.is_some_and(|nsqd| pair::adoptions(&nsqd) > by.2 || pair::is_importing(&nsqd))
+        };
+        if lives.clone().any(adopts) {
+            continue;
+        }
+        let known = lives.clone().all(|(index, &(_, tail, _))| {
+            let nsqd = world.nsqd(index);
+            nsqd.is_some_and(|nsqd| is_kept(&nsqd, tail))
+        });
+        match known {
+            true => finishes.last.extend(emptied.fates),
+            false => finishes.emptied.push(emptied),
+        }
+    }
+}
+
+/// The node and its peer have kept its journal up to here.
+fn is_kept(nsqd: &Nsqd, tail: u64) -> bool {
+    nsqd.journal.durable() >= tail && pair::acknowledged(nsqd) >= Some(tail)
+}
+
 fn advance(world: &PairWorld, finishes: &mut Finishes, index: usize, now: i64) {
     let life = world.life(index);
     let Some(nsqd) = world.nsqd(index) else {
@@ -83,7 +130,7 @@ fn advance(world: &PairWorld, finishes: &mut Finishes, index: usize, now: i64) {
         .accepted
         .retain(|one| one.node != index || one.life == life);
     if let Some((of, tail, fates)) = finishes.recorded[index].take() {
-        let kept = nsqd.journal.durable() >= tail && pair::acknowledged(&nsqd) >= Some(tail);
+        let kept = is_kept(&nsqd, tail);
         match of == life {
             true if kept => finishes.last.extend(fates),
             true => finishes.recorded[index] = Some((of, tail, fates)),

@@ -2,10 +2,12 @@
 //! both: the promises of `docs/pairs.md` under fire.
 
 mod director;
+mod emptying;
 mod finishes;
 mod node;
 mod people;
 mod plan;
+mod rest;
 mod world;
 
 pub use plan::PairPlan;

@@ -35,8 +35,12 @@ pub struct PairPlan {
     pub eager: bool,
     pub adoptions: usize,
     pub partitions: usize,
+    /// Times that somebody empties a channel, on one node or on both.
+    pub empties: usize,
     /// Outages that take both nodes.
     pub both: bool,
+    /// Everything happens within moments, and nodes come back at once: in the midst of what the last event began.
+    pub stormy: bool,
     pub verbose: bool,
     /// Say what becomes of this message.
     pub traced: Option<u64>,
@@ -50,27 +54,34 @@ impl PairPlan {
             0 => Level::Write,
             _ => Level::Fsync,
         };
+        let stormy = seed % 2 == 1;
         Self {
             seed,
             level,
+            stormy,
             block: random.random_bool(0.5),
             publishers: random.random_range(1..=3),
             consumers: random.random_range(1..=2),
             messages: random.random_range(50..=500),
             mem_queue_size: [0, 10, 10_000][random.random_range(0..3)],
             memory: [1 << 30, 64 << 10][random.random_range(0..2)],
-            max_body: [40, 300, 3000][random.random_range(0..3)],
+            // Where all records are of one length, a position in one run is one in another too.
+            max_body: match stormy && random.random_bool(0.5) {
+                true => 0,
+                false => [40, 300, 3000][random.random_range(0..3)],
+            },
             segment_bytes: [16 << 10, 64 << 10, 512 << 10][random.random_range(0..3)],
             checkpoint_every: [32 << 10, 256 << 10][random.random_range(0..2)],
             slow_disk_us: [50, 500, 10_000][random.random_range(0..3)],
-            outages: random.random_range(0..=5),
-            losses: random.random_range(0..=2),
+            outages: random.random_range(if stormy { 3..=9 } else { 0..=5 }),
+            losses: random.random_range(if stormy { 1..=2 } else { 0..=2 }),
             adoptions: random.random_range(0..=4),
             partitions: random.random_range(0..=3),
             both: random.random_bool(0.3),
             goes: random.random_bool(0.2),
             eager: random.random_bool(0.5),
             commits: [(); 2].map(|()| [1.0, 0.3, 0.05][random.random_range(0..3)]),
+            empties: [0, 0, 1, 3][random.random_range(0..4)],
             verbose: false,
             traced: None,
         }

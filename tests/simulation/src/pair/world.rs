@@ -32,6 +32,8 @@ pub struct PairWorld {
     /// Of the disk each node has.
     pub incarnations: [AtomicU64; 2],
     pub finishes: Mutex<Finishes>,
+    /// Adoptions in lives that are over.
+    adopted: AtomicU64,
     pub partitioned: AtomicBool,
     lives: [AtomicU64; 2],
     /// The node that will not come back, counted from 1.
@@ -95,6 +97,7 @@ async fn live(plan: PairPlan) -> PairOutcome {
     let (adoptions, lost_disks) = director::run(&world, &mut publishers).await;
     world.over.store(true, Ordering::Relaxed);
     others.abort_all();
+    world.count_reasons();
     let verdict = world.auditor.lock().verdict();
     PairOutcome {
         verdict,
@@ -158,6 +161,7 @@ impl PairWorld {
             auditor: Mutex::new(Auditor::new(rules, channels)),
             incarnations: [AtomicU64::new(101), AtomicU64::new(102)],
             finishes: Mutex::default(),
+            adopted: AtomicU64::new(0),
             partitioned: AtomicBool::new(false),
             lives: [AtomicU64::new(0), AtomicU64::new(0)],
             gone: AtomicU64::new(0),
@@ -177,8 +181,8 @@ impl PairWorld {
             Ok(node) => {
                 let stats = node.nsqd.journal.stats();
                 self.note(&format!(
-                    "{index} started in run {}, tail {}",
-                    stats.run, stats.tail
+                    "{index} started in run {}, tail {}, {} holes",
+                    stats.run, stats.tail, stats.recovery.quarantined_ranges
                 ));
                 if stats.run == 1 {
                     super::director::make_channels(self, &node.nsqd);
@@ -196,6 +200,31 @@ impl PairWorld {
     pub fn nsqd(&self, index: usize) -> Option<Arc<Nsqd>> {
         let node = self.nodes[index].lock();
         node.as_ref().map(|node| Arc::clone(&node.nsqd))
+    }
+
+    /// Takes a node away, for an end that is the caller's.
+    pub fn take(&self, index: usize) -> Option<PairNode> {
+        let node = self.nodes[index].lock().take()?;
+        self.note_adoptions(&node.nsqd);
+        Some(node)
+    }
+
+    fn note_adoptions(&self, nsqd: &Nsqd) {
+        let adoptions = nsqd::engine::pair::adoptions(nsqd);
+        self.adopted.fetch_add(adoptions, Ordering::Relaxed);
+    }
+
+    /// The bound of duplicates: a channel finishes a message once, and once more at most for each adoption, and for each
+    /// end of a node, which forgets its last finishes.
+    fn count_reasons(&self) {
+        for index in 0..2 {
+            if let Some(nsqd) = self.nsqd(index) {
+                self.note_adoptions(&nsqd);
+            }
+        }
+        let lives: u64 = (0..2).map(|index| self.life(index)).sum();
+        let reasons = 1 + self.adopted.load(Ordering::Relaxed) + lives;
+        self.auditor.lock().finished_at_most(reasons);
     }
 
     /// Which of its lives the node is in.
