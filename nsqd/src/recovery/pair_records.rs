@@ -11,7 +11,11 @@ impl Restorer<'_> {
     /// The peer's records that the own journal has.
     pub(super) fn mirror(&mut self, lsn: Lsn, record: &Record<'_>, chunk: &Arc<Chunk>) {
         let Record::Mirror {
-            run, to, slice, at, ..
+            run,
+            from,
+            to,
+            slice,
+            at,
         } = *record
         else {
             return;
@@ -21,6 +25,10 @@ impl Restorer<'_> {
         };
         if lsn < self.pair_from {
             return mirror.refill(slice, at, chunk);
+        }
+        if from != mirror.end.lsn {
+            // What lies between was in a part of the own journal that cannot be read: the peer has to send a list.
+            mirror.skip_to(Position { run, lsn: from });
         }
         let options = self.options;
         let topic_options = |name: &str| pair::topic_options(options, name);
