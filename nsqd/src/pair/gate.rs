@@ -14,6 +14,8 @@ pub struct Gate {
     acked: Lsn,
     /// The first position somebody waits for, and since when.
     waits: Option<(Lsn, i64)>,
+    /// The last position somebody waited for. What lies behind it may be nothing for the peer.
+    furthest: Lsn,
     /// The peer is gone for too long.
     lost: bool,
 }
@@ -35,6 +37,7 @@ impl Gate {
             patience,
             acked: 0,
             waits: None,
+            furthest: 0,
             lost: false,
         }
     }
@@ -55,6 +58,7 @@ impl Gate {
 
     /// An answer waits for `at`.
     pub fn waits_for(&mut self, at: Lsn, now: i64) {
+        self.furthest = self.furthest.max(at);
         if at > self.acked && self.waits.is_none_or(|first| first.0 <= self.acked) {
             self.waits = Some((at, now));
         }
@@ -66,18 +70,26 @@ impl Gate {
         self.acked = acked;
         if more && self.waits.is_some() {
             // It moves: whoever waits longest begins to wait anew.
-            self.waits = (tail > acked).then_some((tail, now));
+            self.waits = (self.furthest > acked).then_some((self.furthest, now));
         }
-        if self.lost && acked + NEAR >= tail {
+        self.caught_up(acked, tail);
+        more
+    }
+
+    /// The copy lacks nothing before `reached`, of a journal that ends at `tail`. True: the peer was lost until now.
+    pub fn caught_up(&mut self, reached: Lsn, tail: Lsn) -> bool {
+        let back = self.lost && reached + NEAR >= tail;
+        if back {
             self.lost = false;
             self.waits = None;
         }
-        more
+        back
     }
 
     /// The link broke before a list was complete: what waits for it, up to `at`, waits for a peer that is gone.
     pub fn broke_off(&mut self, at: Lsn, now: i64) {
         self.acked = 0;
+        self.furthest = self.furthest.max(at);
         self.waits.get_or_insert((at, now));
     }
 
@@ -141,6 +153,24 @@ mod tests {
             assert!(!gate.is_lost());
             assert_eq!(gate.passage(), Passage::Through(far - 10));
         }
+    }
+
+    #[test]
+    fn a_peer_that_lacks_nothing_is_not_waited_for() {
+        let mut gate = Gate::new(OnPeerLoss::Block, PATIENCE);
+        gate.waits_for(50, 0);
+        gate.waits_for(70, 0);
+        // The journal goes on to 90 with what is nothing for the peer.
+        gate.acknowledged(60, 90, 10);
+        assert_eq!(gate.deadline(), Some(110));
+        gate.acknowledged(70, 90, 20);
+        assert_eq!(gate.deadline(), None);
+        assert!(!gate.tick(1000));
+        let far = 70 + 2 * NEAR;
+        gate.waits_for(far, 1000);
+        assert!(gate.tick(1100));
+        assert!(!gate.caught_up(70, far));
+        assert!(gate.caught_up(far, far) && !gate.is_lost());
     }
 
     #[test]

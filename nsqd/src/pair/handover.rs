@@ -127,6 +127,14 @@ impl Pair {
         true
     }
 
+    /// The copy lacks nothing before `reached`: what lies behind the last acknowledgement may be nothing for the peer,
+    /// and then no other will come.
+    pub(super) fn note_reached(&self, nsqd: &Nsqd, reached: Lsn, tail: Lsn) {
+        if self.gate.lock().gate.is_lost() {
+            self.change_gate(nsqd, |gate| gate.caught_up(reached, tail));
+        }
+    }
+
     /// The link to the holder is gone: what was held back is still this node's.
     pub(super) fn origin_down(&self, nsqd: &Arc<Nsqd>, link: u64) {
         let mut shared = self.shared.lock();

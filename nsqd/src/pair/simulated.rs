@@ -22,6 +22,18 @@ pub fn adoptions(nsqd: &Nsqd) -> u64 {
         .load(std::sync::atomic::Ordering::Relaxed)
 }
 
+/// Times since the start that this node let go of what its peer had adopted.
+pub fn handovers(nsqd: &Nsqd) -> u64 {
+    let counters = &nsqd.pair.counters;
+    counters.released.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+/// The peer lacks a part of a list, and has acknowledged what came behind its beginning.
+pub fn is_list_awaited(nsqd: &Nsqd) -> bool {
+    let unlisted = nsqd.pair.unlisted();
+    unlisted > 0 && nsqd.pair.shared.lock().copy.acked >= unlisted
+}
+
 /// An adoption is under way.
 pub fn is_importing(nsqd: &Nsqd) -> bool {
     nsqd.pair.shared.lock().is_importing()
@@ -93,7 +105,8 @@ pub fn acknowledged(nsqd: &Nsqd) -> Option<nsq_journal::Lsn> {
     (shared.origin_up && shared.copy.whole).then_some(shared.copy.acked)
 }
 
-/// Shows the own messages that channels have not finished: topic, channel and body.
+/// Shows the own messages that channels have not finished: topic, channel and body. The channel of a message that
+/// waits for one is empty.
 pub fn unfinished(nsqd: &Arc<Nsqd>, show: &mut dyn FnMut(&str, &str, &[u8])) {
     each_pending(nsqd, nsqd.topics(), show);
 }
@@ -112,6 +125,9 @@ fn each_pending(
         let names = message.pending.iter();
         let names = names.filter_map(|pending| queue.channel_name(pending.channel));
         names.for_each(|channel| show(&queue.name, channel, body));
+        if message.held {
+            show(&queue.name, "", body);
+        }
     });
 }
 

@@ -190,16 +190,24 @@ impl Auditor {
         }
     }
 
-    /// A channel was emptied: it need not get what was sent before. The messages that were acknowledged by then.
-    pub fn emptied(&mut self, topic: &str, channel: &str) -> Vec<u64> {
+    /// A channel was emptied, or is not there: it need not get what was sent so far, but for what is `spared`. The
+    /// messages that it need not get and that were acknowledged by then.
+    pub fn emptied(
+        &mut self,
+        topic: &str,
+        channel: &str,
+        spared: &dyn Fn(u64) -> bool,
+    ) -> Vec<u64> {
         let mut acknowledged = Vec::new();
         let Some((index, channels)) = self.topic(topic) else {
             return acknowledged;
         };
         if let Some(channel) = channels.iter().position(|other| other == channel) {
             self.messages.on(index, channel, |number, message, fate| {
-                fate.excused = true;
-                acknowledged.extend(message.acknowledged.then_some(number));
+                if !spared(number) {
+                    fate.excused = true;
+                    acknowledged.extend(message.acknowledged.then_some(number));
+                }
             });
         }
         acknowledged

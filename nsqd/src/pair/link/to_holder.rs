@@ -111,9 +111,14 @@ impl Sender {
     fn note_lag(&self) {
         if let Phase::Streaming { sent, read } = self.phase {
             let (tail, now) = (self.nsqd.journal.tail(), self.nsqd.clock.now());
-            let mut shared = self.nsqd.pair.shared.lock();
-            shared.lag.note(tail, now);
-            shared.lag.skipped(sent, read);
+            let pair = &self.nsqd.pair;
+            let reached = {
+                let mut shared = pair.shared.lock();
+                shared.lag.note(tail, now);
+                shared.lag.skipped(sent, read);
+                shared.lag.reached(shared.copy.acked)
+            };
+            pair.note_reached(&self.nsqd, reached, tail);
         }
     }
 

@@ -13,10 +13,12 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::task::JoinSet;
 
-use super::node::NAMES;
+use super::node::{NAMES, PairNode};
+use super::removals::Removal;
 use super::rest::{complain_of_rest, is_at_rest};
+use super::spite::{Moment, Seen};
 use super::world::PairWorld;
-use super::{emptying, finishes};
+use super::{finishes, removals};
 use crate::plan::{Level, TOPICS};
 
 /// Virtual time after which a pair that has not come to rest is a failure.
@@ -47,6 +49,7 @@ struct Director<'a> {
     adoptions: usize,
     partitions: usize,
     empties: usize,
+    deletes: usize,
     /// At level `write` one power cut is survived.
     cuts: usize,
     restart_at: [i64; 2],
@@ -54,6 +57,7 @@ struct Director<'a> {
     next: i64,
     adopted: u64,
     lost: u64,
+    seen: Seen,
     places: [String; 2],
 }
 
@@ -71,6 +75,7 @@ pub async fn run(world: &Arc<PairWorld>, publishers: &mut JoinSet<()>) -> (u64, 
         adoptions: plan.adoptions,
         partitions: plan.partitions,
         empties: plan.empties,
+        deletes: plan.deletes,
         cuts: if write { usize::from(cut) } else { usize::MAX },
         restart_at: [0; 2],
         heal_at: 0,
@@ -83,6 +88,7 @@ pub async fn run(world: &Arc<PairWorld>, publishers: &mut JoinSet<()>) -> (u64, 
         ),
         adopted: 0,
         lost: 0,
+        seen: Seen::default(),
         places: Default::default(),
         random,
     };
@@ -125,6 +131,7 @@ impl Director<'_> {
             self.next = now + self.random.random_range(0..soon);
             self.happen().await;
         }
+        self.strike();
         if self.world.plan.eager && self.lost > 0 && self.losses > 0 && self.both_mirrored() {
             // The first moment at which they say that they can do without.
             let index = self.random.random_range(0..2);
@@ -137,6 +144,7 @@ impl Director<'_> {
             }
             keep_house(self.world, index, &mut self.random);
         }
+        removals::look(self.world);
         if let Some(gone) = self.world.gone()
             && let Some(nsqd) = self.world.nsqd(1 - gone)
             && !pair::mirror_is_covered(&nsqd)
@@ -168,13 +176,14 @@ impl Director<'_> {
     }
 
     fn is_done(&self) -> bool {
-        let left = self.outages + self.losses + self.adoptions + self.partitions + self.empties;
+        let left = self.outages + self.losses + self.adoptions + self.partitions;
+        let left = left + self.empties + self.deletes;
         left == 0 && !self.goes && !self.world.partitioned.load(Ordering::Relaxed)
     }
 
     async fn happen(&mut self) {
         let index = self.random.random_range(0..2);
-        match self.random.random_range(0..6) {
+        match self.random.random_range(0..7) {
             0 if self.outages > 0 => {
                 self.outages -= 1;
                 self.outage(index).await;
@@ -211,14 +220,73 @@ impl Director<'_> {
             4 if self.goes => self.go(index),
             5 if self.empties > 0 => {
                 self.empties -= 1;
-                let (topic, channels) = TOPICS[self.random.random_range(0..TOPICS.len())];
-                let channel = channels[self.random.random_range(0..channels.len())];
-                let both = self.random.random_bool(0.5);
-                let told = [both || index == 0, both || index == 1];
-                emptying::empty(self.world, topic, channel, told);
+                self.remove(index, Removal::EmptyChannel);
+            }
+            6 if self.deletes > 0 => {
+                self.deletes -= 1;
+                let removal = match self.random.random_bool(0.7) {
+                    true => Removal::DeleteChannel,
+                    false => Removal::DeleteTopic,
+                };
+                self.remove(index, removal);
             }
             _ => {}
         }
+    }
+
+    /// On one node, or on both.
+    fn remove(&mut self, index: usize, removal: Removal) {
+        let (topic, channels) = TOPICS[self.random.random_range(0..TOPICS.len())];
+        let channel = channels[self.random.random_range(0..channels.len())];
+        let both = self.random.random_bool(0.5);
+        let told = [both || index == 0, both || index == 1];
+        let all: Vec<_> = channels.iter().map(|&channel| (topic, channel)).collect();
+        let places = match removal {
+            Removal::DeleteTopic => &all[..],
+            _ => &[(topic, channel)],
+        };
+        removals::remove(self.world, removal, places, told);
+    }
+
+    /// What this world waits for has perhaps come.
+    fn strike(&mut self) {
+        let Some(moment) = self.world.plan.spite else {
+            return;
+        };
+        let Some(index) = self.seen.strikes(self.world, moment) else {
+            return;
+        };
+        let (disk, cut) = (self.losses > 0 && self.lost == 0, self.outages > 0 && self.cuts > 0);
+        match moment {
+            Moment::HandedOver if disk && self.random.random_bool(0.3) => self.lose_disk(1 - index),
+            Moment::HandedOver if cut => self.cut_power(1 - index),
+            Moment::Listing if disk => self.lose_disk(index),
+            Moment::Acknowledged if disk && cut && self.random.random_bool(0.1) => {
+                self.cut_power(1 - index);
+                self.lose_disk(index);
+            }
+            _ => {}
+        }
+    }
+
+    fn cut_power(&mut self, index: usize) {
+        self.outages -= 1;
+        if let Some(node) = self.world.take(index) {
+            self.power_goes(index, node);
+        }
+    }
+
+    fn power_goes(&mut self, index: usize, node: PairNode) {
+        self.cuts -= 1;
+        self.world.note(&format!("{index} loses power"));
+        if self.world.plan.level == Level::Write {
+            excuse(self.world, &node.nsqd);
+        }
+        self.world.disks[index]
+            .lock()
+            .power_cut(self.random.random());
+        self.world.auditor.lock().crashed(self.world.now());
+        node.crash();
     }
 
     /// R14: whoever is left goes on alone.
@@ -260,16 +328,7 @@ impl Director<'_> {
                 self.world.auditor.lock().crashed(self.world.now());
                 node.crash();
             }
-            _ if self.cuts > 0 => {
-                self.cuts -= 1;
-                self.world.note(&format!("{index} loses power"));
-                if self.world.plan.level == Level::Write {
-                    excuse(self.world, &node.nsqd);
-                }
-                disk.power_cut(self.random.random());
-                self.world.auditor.lock().crashed(self.world.now());
-                node.crash();
-            }
+            _ if self.cuts > 0 => self.power_goes(index, node),
             _ => {
                 disk.kill();
                 self.world.auditor.lock().crashed(self.world.now());
@@ -325,7 +384,7 @@ fn excuse(world: &PairWorld, nsqd: &Arc<Nsqd>) {
 async fn stop(
     world: &PairWorld,
     index: usize,
-    node: super::node::PairNode,
+    node: PairNode,
     random: &mut StdRng,
 ) -> Result<(), JournalError> {
     world.auditor.lock().stopped(world.now());
@@ -353,8 +412,11 @@ fn keep_house(world: &PairWorld, index: usize, random: &mut StdRng) {
         nsqd.journal.commit();
     }
     let mut result = Ok(());
+    if random.random_bool(world.plan.writes) {
+        result = nsqd.journal.write(nsqd.journal.tail()).map(|_| ());
+    }
     if random.random_bool(0.3) {
-        result = nsqd.journal.keep_house();
+        result = result.and(nsqd.journal.keep_house());
     }
     if random.random_bool(0.3) {
         result = result.and(Pager::step(&nsqd));

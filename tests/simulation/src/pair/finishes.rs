@@ -26,7 +26,7 @@ pub struct Accepted {
     pub at: i64,
 }
 
-/// A channel that both nodes emptied, and with it these messages.
+/// Channels that were emptied or deleted by all who own these messages.
 #[derive(Debug)]
 pub struct Emptied {
     pub fates: Vec<Fate>,
@@ -40,7 +40,7 @@ pub struct Finishes {
     accepted: Vec<Accepted>,
     /// Those of a node that are recorded before this position of its journal, in that life.
     recorded: [Option<(u64, u64, Vec<Fate>)>; 2],
-    /// Channels that both nodes were told to empty.
+    /// What was thrown away.
     emptied: Vec<Emptied>,
     /// Known to both.
     last: BTreeSet<Fate>,
@@ -88,7 +88,7 @@ pub fn look(world: &PairWorld) {
     }
 }
 
-/// What both nodes have emptied, and both copies too, does not come back either.
+/// What all who own it have thrown away, and both copies too, does not come back either.
 fn note_emptied(world: &PairWorld, finishes: &mut Finishes) {
     for emptied in std::mem::take(&mut finishes.emptied) {
         let lives = emptied.by.iter().enumerate();

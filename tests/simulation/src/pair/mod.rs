@@ -2,12 +2,13 @@
 //! both: the promises of `docs/pairs.md` under fire.
 
 mod director;
-mod emptying;
 mod finishes;
 mod node;
 mod people;
 mod plan;
+mod removals;
 mod rest;
+mod spite;
 mod world;
 
 pub use plan::PairPlan;

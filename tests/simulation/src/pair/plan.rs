@@ -3,6 +3,7 @@
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::spite::Moment;
 use crate::plan::Level;
 
 /// The shape of a run.
@@ -37,6 +38,12 @@ pub struct PairPlan {
     pub partitions: usize,
     /// Times that somebody empties a channel, on one node or on both.
     pub empties: usize,
+    /// Times that somebody deletes a channel or a topic.
+    pub deletes: usize,
+    /// How often what is staged is written a while before it is synced.
+    pub writes: f64,
+    /// A moment at which something more happens.
+    pub spite: Option<Moment>,
     /// Outages that take both nodes.
     pub both: bool,
     /// Everything happens within moments, and nodes come back at once: in the midst of what the last event began.
@@ -71,7 +78,8 @@ impl PairPlan {
                 false => [40, 300, 3000][random.random_range(0..3)],
             },
             segment_bytes: [16 << 10, 64 << 10, 512 << 10][random.random_range(0..3)],
-            checkpoint_every: [32 << 10, 256 << 10][random.random_range(0..2)],
+            // The least is soon too little for a peer that was away.
+            checkpoint_every: [8 << 10, 32 << 10, 256 << 10][random.random_range(0..3)],
             slow_disk_us: [50, 500, 10_000][random.random_range(0..3)],
             outages: random.random_range(if stormy { 3..=9 } else { 0..=5 }),
             losses: random.random_range(if stormy { 1..=2 } else { 0..=2 }),
@@ -82,6 +90,14 @@ impl PairPlan {
             eager: random.random_bool(0.5),
             commits: [(); 2].map(|()| [1.0, 0.3, 0.05][random.random_range(0..3)]),
             empties: [0, 0, 1, 3][random.random_range(0..4)],
+            deletes: [0, 0, 1, 3][random.random_range(0..4)],
+            writes: [0.0, 0.3][random.random_range(0..2)],
+            spite: match random.random_range(0..6) {
+                0 => Some(Moment::HandedOver),
+                1 => Some(Moment::Listing),
+                2 => Some(Moment::Acknowledged),
+                _ => None,
+            },
             verbose: false,
             traced: None,
         }

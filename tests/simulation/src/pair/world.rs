@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::finishes::Finishes;
 use super::node::PairNode;
 use super::people::{self, Consumer};
+use super::removals::Absent;
 use super::{PairPlan, director};
 use crate::client::Connection;
 use crate::plan::TOPICS;
@@ -32,6 +33,7 @@ pub struct PairWorld {
     /// Of the disk each node has.
     pub incarnations: [AtomicU64; 2],
     pub finishes: Mutex<Finishes>,
+    pub absent: Mutex<Absent>,
     /// Adoptions in lives that are over.
     adopted: AtomicU64,
     pub partitioned: AtomicBool,
@@ -161,6 +163,7 @@ impl PairWorld {
             auditor: Mutex::new(Auditor::new(rules, channels)),
             incarnations: [AtomicU64::new(101), AtomicU64::new(102)],
             finishes: Mutex::default(),
+            absent: Mutex::default(),
             adopted: AtomicU64::new(0),
             partitioned: AtomicBool::new(false),
             lives: [AtomicU64::new(0), AtomicU64::new(0)],
