@@ -70,9 +70,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
     if chosen.is_empty() && rules.is_empty() {
         let names: Vec<_> = MUTATIONS.iter().map(|one| one.name).collect();
         bail!(
-            "usage: cargo xtask mutate [NAME ...]; there are: {}; rules, R1 ... R{}",
+            "usage: cargo xtask mutate [NAME ...]; there are: {}; rules, R1, ..., {}",
             names.join("; "),
-            RULES.len()
+            RULES.last().map_or("", |rule| rule.name)
         );
     }
     let mut copy = Copy::make()?;

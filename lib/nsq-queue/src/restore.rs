@@ -163,6 +163,12 @@ impl<H: Host> Topic<H> {
     }
 
     pub fn replay_channel(&mut self, name: &str, number: u32) {
+        let channel = self.channel(name);
+        let other = channel.map(|channel| channel.number);
+        if let Some(other) = other.filter(|other| *other != number) {
+            // It was deleted before. The record that says so was lost, or left out by a list.
+            self.replay_delete_channel(other);
+        }
         self.insert_channel(name, number, &mut Effects::default());
     }
 

@@ -359,6 +359,13 @@ impl Copied {
     fn note(&mut self, record: &Record<'_>, lsn: Lsn, news: &mut News) {
         match *record {
             Record::ChannelCreate { channel, name, .. } => {
+                // One of that name and another number was deleted before: see `Topic::replay_channel`.
+                let other = self
+                    .live
+                    .read(|queue| queue.channel(name).map(|other| other.number));
+                if let Some(other) = other.filter(|other| *other != channel) {
+                    self.channels.remove(&other);
+                }
                 let told = self.channels.entry(channel).or_insert(Told::new(lsn));
                 told.last = lsn;
                 news.names

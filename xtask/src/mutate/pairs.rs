@@ -34,7 +34,11 @@ pub const RULES: &[Rule] = &[
             old: "Durability::Fsync => nsqd.journal.durable(),",
             new: "Durability::Fsync if !DROPPED => nsqd.journal.durable()," },
     ] },
+    // Also when a copy counts as level: no old acknowledgement reaches that.
     Rule { name: "R7 old acknowledgements count", edits: &[
+        Edit { file: "nsqd/src/pair/handover.rs",
+            old: "self.gate.lock().level_at = nsqd.journal.tail();",
+            new: "{\n            let mut waiting = self.gate.lock();\n            if !DROPPED || waiting.level_at == Lsn::MAX {\n                waiting.level_at = nsqd.journal.tail();\n            }\n        }" },
         Edit { file: "nsqd/src/pair/handover.rs",
             old: "shared.copy = origin::welcomed(&runs, holder, mirror);",
             new: "let before = shared.copy;\n        shared.copy = origin::welcomed(&runs, holder, mirror);" },
@@ -99,5 +103,23 @@ pub const RULES: &[Rule] = &[
         Edit { file: "nsqd/src/pair/holder.rs",
             old: "let acknowledged = holding.level_write || put_back;",
             new: "let acknowledged = (holding.level_write && !DROPPED) || put_back;" },
+    ] },
+    Rule { name: "LIST an OK does not wait for a list", edits: &[
+        Edit { file: "nsqd/src/pair/mod.rs",
+            old: "passable => at <= passable && at > self.unlisted(),",
+            new: "passable => at <= passable && (DROPPED || at > self.unlisted())," },
+    ] },
+    Rule { name: "NAME a channel that was made anew is the old one", edits: &[
+        Edit { file: "lib/nsq-queue/src/restore.rs",
+            old: "if let Some(other) = other.filter(|other| *other != number) {",
+            new: "if let Some(other) = other.filter(|other| *other != number && !DROPPED) {" },
+    ] },
+    Rule { name: "IDLE a peer that lacks nothing is lost", edits: &[
+        Edit { file: "nsqd/src/pair/gate.rs",
+            old: "self.waits = (self.furthest > acked).then_some((self.furthest, now));",
+            new: "self.furthest = if DROPPED { tail } else { self.furthest };\n            self.waits = (self.furthest > acked).then_some((self.furthest, now));" },
+        Edit { file: "nsqd/src/pair/handover.rs",
+            old: "if self.gate.lock().gate.is_lost() {",
+            new: "if self.gate.lock().gate.is_lost() && !DROPPED {" },
     ] },
 ];
