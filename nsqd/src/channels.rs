@@ -97,12 +97,17 @@ impl LiveTopic {
     /// # Errors
     /// The journal's: then it is still there.
     pub fn delete_channel(self: &Arc<Self>, nsqd: &Arc<Nsqd>, name: &str) -> Done {
-        let done = self.of_channel(nsqd, name, |topic, channel| Record::ChannelDelete {
-            topic,
-            channel,
-        })?;
+        // In one go: what is published between would be the channel's here, and the next one's in a copy.
+        let done = self.change_channel(
+            nsqd,
+            name,
+            |topic, channel| Record::ChannelDelete { topic, channel },
+            |queue, effects| {
+                queue.delete_channel(name, effects);
+                true
+            },
+        )?;
         if done.is_ok() {
-            self.change_now(nsqd, |queue, effects| queue.delete_channel(name, effects));
             tracing::info!("TOPIC({}): deleting channel {name}", self.name);
             nsqd.channel_gone(self, name);
         }
@@ -173,15 +178,6 @@ impl LiveTopic {
             Ok(at)
         })?;
         Ok(self.kept(at))
-    }
-
-    fn of_channel(
-        self: &Arc<Self>,
-        nsqd: &Arc<Nsqd>,
-        name: &str,
-        record: impl FnOnce(u32, u32) -> Record<'static>,
-    ) -> Done {
-        self.change_channel(nsqd, name, record, |_, _| true)
     }
 
     /// Records a change of a channel and makes it, in one go.

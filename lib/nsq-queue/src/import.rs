@@ -190,6 +190,15 @@ impl<H: Host> Topic<H> {
         finished
     }
 
+    /// Whether a message with an id of `first_id..end` was finished on the channel of this name, and that is not journalled
+    /// yet.
+    pub fn has_unlogged_finish(&self, channel: &str, first_id: u64, end: u64) -> bool {
+        self.channel(channel).is_some_and(|channel| {
+            let mut finished = channel.log.finished.iter();
+            finished.any(|&(first, count)| first < end && first_id < first + count)
+        })
+    }
+
     /// The channel is done with the message at `pos`. False: it was not waiting for it.
     pub(crate) fn finish_at(&mut self, index: usize, pos: u64, effects: &mut Effects<H>) -> bool {
         let (restoring, distributed) = (self.restoring, self.distributed);

@@ -294,3 +294,37 @@ fn a_cut_through_a_block_on_disk_is_not_known() {
         assert_eq!(rig.topic.cut(end), known, "at {end}");
     }
 }
+
+/// As a journal tells it that lost the record of a deletion, and a list that leaves it out.
+#[test]
+fn a_channel_of_another_number_is_another_channel() {
+    let mut rig = Rig::new(true);
+    rig.run(&Op::Publish(1, false));
+    let named = |topic: &Topic<Test>| topic.channel("a").map(|channel| channel.number);
+    let before = named(&rig.topic).unwrap();
+    let anew = before + 10;
+    rig.topic.replay_channel("a", before);
+    assert_eq!(named(&rig.topic), Some(before), "written down twice");
+    rig.topic.replay_channel("a", anew);
+    assert_eq!(named(&rig.topic), Some(anew));
+    let waits = |topic: &Topic<Test>| {
+        let batch = topic.unfinished(0);
+        let pending = batch.messages.iter().flat_map(|message| &message.pending);
+        let mut pending: Vec<u32> = pending.map(|one| one.channel).collect();
+        pending.sort_unstable();
+        pending
+    };
+    let other = rig
+        .topic
+        .channel("b")
+        .map(|channel| channel.number)
+        .unwrap();
+    assert_eq!(waits(&rig.topic), [other], "what it had went with it");
+    // What comes now is for the new one, and so are its finishes.
+    rig.run(&Op::Publish(1, false));
+    assert_eq!(waits(&rig.topic), [other, other, anew]);
+    rig.topic.replay_finish(anew, 20_000, 1);
+    rig.topic.replay_delete_channel(before);
+    assert_eq!(named(&rig.topic), Some(anew));
+    assert_eq!(waits(&rig.topic), [other, other]);
+}

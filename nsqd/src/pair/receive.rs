@@ -290,10 +290,13 @@ fn heard_of(nsqd: &Arc<Nsqd>, heard: &Heard) {
         for &(first_id, count) in &heard.ranges {
             finished += queue.finish_known(&heard.channel, first_id, count, effects);
         }
-        // At once: the peer forgets its own once it has heard of these (R16).
-        match finished {
-            0 => Ok(()),
-            _ => crate::journal_log::log_queue(nsqd, queue),
+        // At once, and what was finished here a moment ago too: the peer forgets its own once it has heard of these (R16).
+        let first = heard.ranges.iter().map(|range| range.0).min().unwrap_or(0);
+        let end = heard.ranges.iter().map(|range| range.0 + range.1).max();
+        let is_told = |end| queue.has_unlogged_finish(&heard.channel, first, end);
+        match finished > 0 || end.is_some_and(is_told) {
+            true => crate::journal_log::log_queue(nsqd, queue),
+            false => Ok(()),
         }
     });
     if let Err(error) = finished {

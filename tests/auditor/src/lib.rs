@@ -190,6 +190,14 @@ impl Auditor {
         }
     }
 
+    /// The messages that were sent so far.
+    pub fn all_sent(&self) -> Vec<u64> {
+        self.messages
+            .iter(|_| 0)
+            .map(|(number, ..)| number)
+            .collect()
+    }
+
     /// A channel was emptied, or is not there: it need not get what was sent so far, but for what is `spared`. The
     /// messages that it need not get and that were acknowledged by then.
     pub fn emptied(

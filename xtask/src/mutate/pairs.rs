@@ -61,7 +61,11 @@ pub const RULES: &[Rule] = &[
             old: "for topic in nsqd.pair.mirrored_topics() {",
             new: "for topic in nsqd.pair.mirrored_topics().into_iter().skip(usize::from(DROPPED)) {" },
     ] },
+    // Neither its own sync: it is the same journal's.
     Rule { name: "R11 ADOPTED before the imports are durable", edits: &[
+        Edit { file: "nsqd/src/pair/adoption.rs",
+            old: "    nsqd.keep(Kept::here(keeping(nsqd), nsqd.journal.tail()))\n        .await?;\n    tracing::warn!(",
+            new: "    if !DROPPED {\n        nsqd.keep(Kept::here(keeping(nsqd), nsqd.journal.tail()))\n            .await?;\n    }\n    tracing::warn!(" },
         Edit { file: "nsqd/src/pair/adoption.rs",
             old: "nsqd.keep(Kept::here(keeping(nsqd), nsqd.journal.tail()))\n        .await?;\n    let position = {",
             new: "if !DROPPED {\n        nsqd.keep(Kept::here(keeping(nsqd), nsqd.journal.tail()))\n            .await?;\n    }\n    let position = {" },

@@ -5,15 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use nsq_journal::JournalError;
-use nsq_journal::sim::SimDisk;
 use nsqd::Nsqd;
 use nsqd::engine::{Pager, pair};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::task::JoinSet;
 
-use super::node::{NAMES, PairNode};
+use super::node::NAMES;
 use super::removals::Removal;
 use super::rest::{complain_of_rest, is_at_rest};
 use super::spite::{Moment, Seen};
@@ -40,25 +38,27 @@ pub fn make_channels(world: &PairWorld, nsqd: &Arc<Nsqd>) {
 }
 
 /// What is still to happen.
-struct Director<'a> {
-    world: &'a PairWorld,
-    random: StdRng,
-    outages: usize,
-    losses: usize,
-    goes: bool,
-    adoptions: usize,
-    partitions: usize,
-    empties: usize,
-    deletes: usize,
+pub struct Director<'a> {
+    pub world: &'a PairWorld,
+    pub random: StdRng,
+    pub outages: usize,
+    pub losses: usize,
+    pub goes: bool,
+    pub adoptions: usize,
+    pub partitions: usize,
+    pub empties: usize,
+    pub deletes: usize,
     /// At level `write` one power cut is survived.
-    cuts: usize,
-    restart_at: [i64; 2],
-    heal_at: i64,
-    next: i64,
-    adopted: u64,
-    lost: u64,
-    seen: Seen,
-    places: [String; 2],
+    pub cuts: usize,
+    pub restart_at: [i64; 2],
+    pub heal_at: i64,
+    pub next: i64,
+    pub adopted: u64,
+    pub lost: u64,
+    pub seen: Seen,
+    /// The disk that was lost last, and what had been sent by then.
+    pub blank: (usize, Vec<u64>),
+    pub places: [String; 2],
 }
 
 pub async fn run(world: &Arc<PairWorld>, publishers: &mut JoinSet<()>) -> (u64, u64) {
@@ -89,6 +89,7 @@ pub async fn run(world: &Arc<PairWorld>, publishers: &mut JoinSet<()>) -> (u64, 
         adopted: 0,
         lost: 0,
         seen: Seen::default(),
+        blank: (0, Vec::new()),
         places: Default::default(),
         random,
     };
@@ -134,7 +135,10 @@ impl Director<'_> {
         self.strike();
         if self.world.plan.eager && self.lost > 0 && self.losses > 0 && self.both_mirrored() {
             // The first moment at which they say that they can do without.
-            let index = self.random.random_range(0..2);
+            let index = match self.world.plan.spite {
+                Some(Moment::Mirrored) => 1 - self.blank.0,
+                _ => self.random.random_range(0..2),
+            };
             self.lose_disk(index);
         }
         for index in 0..2 {
@@ -192,6 +196,10 @@ impl Director<'_> {
                 }
             }
             1 if self.losses > 0 => {
+                let index = match self.world.plan.lopsided && self.lost == 0 {
+                    true => 1, // the one that has nothing of its own
+                    false => index,
+                };
                 let lost = self.lost;
                 self.lose_disk(index);
                 if self.world.plan.stormy && self.lost > lost && self.random.random_bool(0.5) {
@@ -247,163 +255,10 @@ impl Director<'_> {
         };
         removals::remove(self.world, removal, places, told);
     }
-
-    /// What this world waits for has perhaps come.
-    fn strike(&mut self) {
-        let Some(moment) = self.world.plan.spite else {
-            return;
-        };
-        let Some(index) = self.seen.strikes(self.world, moment) else {
-            return;
-        };
-        let (disk, cut) = (self.losses > 0 && self.lost == 0, self.outages > 0 && self.cuts > 0);
-        match moment {
-            Moment::HandedOver if disk && self.random.random_bool(0.3) => self.lose_disk(1 - index),
-            Moment::HandedOver if cut => self.cut_power(1 - index),
-            Moment::Listing if disk => self.lose_disk(index),
-            Moment::Acknowledged if disk && cut && self.random.random_bool(0.1) => {
-                self.cut_power(1 - index);
-                self.lose_disk(index);
-            }
-            _ => {}
-        }
-    }
-
-    fn cut_power(&mut self, index: usize) {
-        self.outages -= 1;
-        if let Some(node) = self.world.take(index) {
-            self.power_goes(index, node);
-        }
-    }
-
-    fn power_goes(&mut self, index: usize, node: PairNode) {
-        self.cuts -= 1;
-        self.world.note(&format!("{index} loses power"));
-        if self.world.plan.level == Level::Write {
-            excuse(self.world, &node.nsqd);
-        }
-        self.world.disks[index]
-            .lock()
-            .power_cut(self.random.random());
-        self.world.auditor.lock().crashed(self.world.now());
-        node.crash();
-    }
-
-    /// R14: whoever is left goes on alone.
-    fn go(&mut self, index: usize) {
-        let lost = self.lost;
-        self.losses += 1;
-        self.lose_disk(index);
-        if self.lost > lost {
-            self.world.note("it will not come back");
-            self.world.bury(index);
-            (self.goes, self.losses) = (false, 0);
-        } else {
-            self.losses -= 1;
-        }
-    }
-
-    async fn outage(&mut self, index: usize) {
-        let Some(node) = self.world.take(index) else {
-            return;
-        };
-        let down = match self.world.plan.stormy {
-            true => [1, 5_000_000, 50_000_000],
-            false => [1, 100_000_000, 2_000_000_000],
-        };
-        let down = down[self.random.random_range(0..3)];
-        self.restart_at[index] = self.world.now() + self.random.random_range(0..=down);
-        let disk = Arc::clone(&self.world.disks[index].lock());
-        match self.random.random_range(0..10) {
-            0..2 => {
-                self.world.note(&format!("{index} is stopped"));
-                if let Err(error) = stop(self.world, index, node, &mut self.random).await {
-                    let complaint = format!("clean stop: {error}");
-                    self.world.auditor.lock().complain(complaint);
-                }
-            }
-            2..5 => {
-                self.world.note(&format!("{index} is killed"));
-                disk.kill();
-                self.world.auditor.lock().crashed(self.world.now());
-                node.crash();
-            }
-            _ if self.cuts > 0 => self.power_goes(index, node),
-            _ => {
-                disk.kill();
-                self.world.auditor.lock().crashed(self.world.now());
-                node.crash();
-            }
-        }
-    }
-
-    fn both_mirrored(&self) -> bool {
-        (0..2).all(|index| {
-            let nsqd = self.world.nsqd(index);
-            nsqd.is_some_and(|nsqd| pair::is_mirrored(&nsqd))
-        })
-    }
-
-    /// The first disk at any time, a second one only when both nodes say so.
-    fn lose_disk(&mut self, index: usize) {
-        if self.lost > 0 && !self.both_mirrored() {
-            return;
-        }
-        let Some(node) = self.world.take(index) else {
-            return;
-        };
-        self.losses -= 1;
-        self.lost += 1;
-        self.world.note(&format!("{index} loses its disk"));
-        excuse(self.world, &node.nsqd);
-        self.world.disks[index].lock().kill();
-        self.world.auditor.lock().crashed(self.world.now());
-        node.crash();
-        *self.world.disks[index].lock() = SimDisk::new();
-        self.world.incarnations[index].fetch_add(100, Ordering::Relaxed);
-        let longest = if self.world.plan.stormy { 50 } else { 1000 };
-        let down = self.random.random_range(0..longest * 1_000_000);
-        self.restart_at[index] = self.world.now() + down;
-    }
-}
-
-/// What the node reports to have alone goes with its disk: `degrade` says so.
-fn excuse(world: &PairWorld, nsqd: &Arc<Nsqd>) {
-    if world.plan.block {
-        return;
-    }
-    let mut auditor = world.auditor.lock();
-    for body in pair::alone(nsqd) {
-        if let Some(number) = nsq_auditor::decode(&body) {
-            auditor.excused(number);
-        }
-    }
-}
-
-/// A clean stop waits for the disk, which somebody has to move.
-async fn stop(
-    world: &PairWorld,
-    index: usize,
-    node: PairNode,
-    random: &mut StdRng,
-) -> Result<(), JournalError> {
-    world.auditor.lock().stopped(world.now());
-    let nsqd = Arc::clone(&node.nsqd);
-    let mut stopping = std::pin::pin!(node.stop());
-    loop {
-        tokio::select! {
-            biased;
-            stopped = &mut stopping => return stopped,
-            () = tokio::time::sleep(Duration::from_millis(1)) => {
-                nsqd.journal.commit();
-                keep_house(world, 1 - index, random);
-            }
-        }
-    }
 }
 
 /// What nsqd's own threads do, whenever the seed says.
-fn keep_house(world: &PairWorld, index: usize, random: &mut StdRng) {
+pub fn keep_house(world: &PairWorld, index: usize, random: &mut StdRng) {
     let Some(nsqd) = world.nsqd(index) else {
         return;
     };

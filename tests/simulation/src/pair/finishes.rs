@@ -52,6 +52,16 @@ impl Finishes {
         self.accepted.push(one);
     }
 
+    /// Finishes go with the channel that is deleted: what an adoption brings back of it comes back as it was there.
+    pub fn forget(&mut self, places: &[(&'static str, &'static str)]) {
+        let stays = |fate: &Fate| !places.contains(&(fate.0, fate.1));
+        self.accepted.retain(|one| stays(&one.fate));
+        for (_, _, fates) in self.recorded.iter_mut().flatten() {
+            fates.retain(stays);
+        }
+        self.last.retain(stays);
+    }
+
     pub fn emptied(&mut self, emptied: Emptied) {
         self.emptied.push(emptied);
     }

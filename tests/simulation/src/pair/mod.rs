@@ -2,6 +2,7 @@
 //! both: the promises of `docs/pairs.md` under fire.
 
 mod director;
+mod faults;
 mod finishes;
 mod node;
 mod people;

@@ -21,7 +21,10 @@ pub async fn publish(world: Arc<PairWorld>, index: u64) {
     let mut next = index << 32;
     let end = next + world.plan.messages;
     while next < end && !world.is_over() {
-        let node = random.random_range(0..2);
+        let node = match world.plan.lopsided && world.gone() != Some(0) {
+            true => 0,
+            false => random.random_range(0..2),
+        };
         if let Some(mut connection) = world.connect(node).await {
             send(&world, &mut connection, &mut random, &mut next, end).await;
         }

@@ -42,6 +42,10 @@ pub struct PairPlan {
     pub deletes: usize,
     /// How often what is staged is written a while before it is synced.
     pub writes: f64,
+    /// Publishers know of one node only, the first.
+    pub lopsided: bool,
+    /// Links take their time: a list is under way for a while.
+    pub slow_links: bool,
     /// A moment at which something more happens.
     pub spite: Option<Moment>,
     /// Outages that take both nodes.
@@ -62,7 +66,7 @@ impl PairPlan {
             _ => Level::Fsync,
         };
         let stormy = seed % 2 == 1;
-        Self {
+        let plan = Self {
             seed,
             level,
             stormy,
@@ -92,14 +96,53 @@ impl PairPlan {
             empties: [0, 0, 1, 3][random.random_range(0..4)],
             deletes: [0, 0, 1, 3][random.random_range(0..4)],
             writes: [0.0, 0.3][random.random_range(0..2)],
-            spite: match random.random_range(0..6) {
+            lopsided: random.random_bool(0.2),
+            slow_links: random.random_bool(0.2),
+            spite: match random.random_range(0..8) {
                 0 => Some(Moment::HandedOver),
                 1 => Some(Moment::Listing),
                 2 => Some(Moment::Acknowledged),
+                3 => Some(Moment::Mirrored),
                 _ => None,
             },
             verbose: false,
             traced: None,
+        };
+        plan.ready_for_its_moment()
+    }
+
+    /// What makes the moment likely that this world waits for.
+    fn ready_for_its_moment(self) -> Self {
+        let (slow_first, slow_second) = ([0.05, 1.0], [1.0, 0.05]);
+        match self.spite {
+            Some(Moment::Listing) => Self {
+                level: Level::Fsync,
+                checkpoint_every: 8 << 10,
+                segment_bytes: 16 << 10,
+                memory: 64 << 10,
+                losses: 2,
+                lopsided: true,
+                slow_links: true,
+                commits: slow_first,
+                ..self
+            },
+            Some(Moment::Mirrored) => Self {
+                level: Level::Fsync,
+                checkpoint_every: 256 << 10,
+                segment_bytes: 512 << 10,
+                losses: 2,
+                eager: true,
+                lopsided: true,
+                commits: slow_second,
+                ..self
+            },
+            Some(Moment::HandedOver) => Self {
+                adoptions: self.adoptions.max(2),
+                outages: self.outages.max(2),
+                commits: slow_second,
+                ..self
+            },
+            _ => self,
         }
     }
 }

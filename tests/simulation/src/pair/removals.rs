@@ -45,7 +45,11 @@ pub fn remove(world: &PairWorld, removal: Removal, places: &[Place], told: [bool
         if let Some(nsqd) = world.nsqd(index)
             && carry_out(&nsqd, removal, places)
         {
-            by[index] = Some((world.life(index), nsqd.journal.tail(), pair::adoptions(&nsqd)));
+            by[index] = Some((
+                world.life(index),
+                nsqd.journal.tail(),
+                pair::adoptions(&nsqd),
+            ));
             world.note(&format!("{removal:?} {places:?} at {index}"));
         }
     }
@@ -65,9 +69,12 @@ pub fn remove(world: &PairWorld, removal: Removal, places: &[Place], told: [bool
     };
     let excused = excuse(world, places, &spared);
     let mut absent = world.absent.lock();
-    absent.spared.retain(|fate| !places.contains(&(fate.0, fate.1)));
+    absent
+        .spared
+        .retain(|fate| !places.contains(&(fate.0, fate.1)));
     absent.spared.extend(spared);
     if removal != Removal::EmptyChannel {
+        world.finishes.lock().forget(places);
         absent.watched = true;
         absent.places.extend(places);
     }
@@ -141,9 +148,9 @@ pub fn look(world: &PairWorld) {
         return;
     }
     let up: Vec<_> = (0..2).filter_map(|index| world.nsqd(index)).collect();
-    let all = TOPICS.iter().flat_map(|&(topic, channels)| {
-        channels.iter().map(move |&channel| (topic, channel))
-    });
+    let all = TOPICS
+        .iter()
+        .flat_map(|&(topic, channels)| channels.iter().map(move |&channel| (topic, channel)));
     let is_missing = |&(topic, channel): &Place| {
         up.iter().any(|nsqd| {
             let topic = nsqd.find_topic(topic);

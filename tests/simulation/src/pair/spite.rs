@@ -10,8 +10,11 @@ use super::world::PairWorld;
 pub enum Moment {
     /// A node has just let go of what its peer adopted: the peer loses power, or its disk.
     HandedOver,
-    /// A node sends its peer a list, and what waits for it has arrived there: the node loses its disk.
+    /// A node sends its blank peer a list, and the peer acknowledges what comes behind its beginning: the node loses its
+    /// disk too. Of what was sent since the peer is blank, and acknowledged, nothing may be lost.
     Listing,
+    /// Both nodes say that they can do without either disk, one of which is blank: the other goes.
+    Mirrored,
     /// The peer has acknowledged, perhaps a moment too soon: it loses power, and the node its disk.
     Acknowledged,
 }
@@ -37,6 +40,7 @@ impl Seen {
             let has_come = match moment {
                 Moment::HandedOver => before.0 == handovers.0 && before.1 < handovers.1,
                 Moment::Listing => pair::is_list_awaited(&nsqd),
+                Moment::Mirrored => false, // see `PairPlan::eager`
                 Moment::Acknowledged => acknowledged > self.acknowledged[index],
             };
             self.handovers[index] = handovers;

@@ -13,7 +13,7 @@ use nsqd::Nsqd;
 use parking_lot::Mutex;
 use rand::Rng;
 use rand::rngs::StdRng;
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -24,6 +24,9 @@ use super::removals::Absent;
 use super::{PairPlan, director};
 use crate::client::Connection;
 use crate::plan::TOPICS;
+
+/// Bytes that a slow link carries in a millisecond, at most.
+const SLOW: usize = 2048;
 
 pub struct PairWorld {
     pub plan: PairPlan,
@@ -120,6 +123,10 @@ async fn link(world: Arc<PairWorld>, origin: usize) {
         let (Some(from), Some(to)) = (world.pipe(origin), world.pipe(1 - origin)) else {
             continue;
         };
+        let from = match world.plan.slow_links {
+            true => slowed(from),
+            false => from,
+        };
         let relayed = async {
             let from = mirror::introduce(from).await.ok()?;
             let from = mirror::link(from, PairRole::Origin, "").await.ok()?;
@@ -142,6 +149,32 @@ async fn link(world: Arc<PairWorld>, origin: usize) {
             () = cut => {}
         }
     }
+}
+
+/// The same, a little at a time.
+fn slowed(mut far: DuplexStream) -> DuplexStream {
+    let (near, mut way) = tokio::io::duplex(SLOW);
+    tokio::spawn(async move {
+        let (mut there, mut back) = ([0; SLOW], [0; SLOW]);
+        loop {
+            let moved = tokio::select! {
+                biased;
+                read = way.read(&mut there) => match read {
+                    Ok(count) if count > 0 => far.write_all(&there[..count]).await,
+                    _ => return,
+                },
+                read = far.read(&mut back) => match read {
+                    Ok(count) if count > 0 => way.write_all(&back[..count]).await,
+                    _ => return,
+                },
+            };
+            if moved.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    near
 }
 
 impl PairWorld {
