@@ -328,3 +328,20 @@ fn a_channel_of_another_number_is_another_channel() {
     assert_eq!(named(&rig.topic), Some(anew));
     assert_eq!(waits(&rig.topic), [other, other]);
 }
+
+#[test]
+fn a_finish_is_known_until_it_is_journalled() {
+    let mut rig = Rig::new(false);
+    rig.run(&Op::Publish(3, false));
+    let id = 10_001;
+    let effects = &mut Effects::default();
+    assert_eq!(rig.topic.finish_known("a", id, 1, effects), 1);
+    let known = |topic: &Topic<Test>, channel: &str, first: u64, end: u64| {
+        topic.has_unlogged_finish(channel, first, end)
+    };
+    assert!(known(&rig.topic, "a", id, id + 1) && known(&rig.topic, "a", 0, u64::MAX));
+    assert!(!known(&rig.topic, "a", id + 1, id + 9) && !known(&rig.topic, "a", 0, id));
+    assert!(!known(&rig.topic, "b", id, id + 1) && !known(&rig.topic, "c", id, id + 1));
+    assert_eq!(rig.topic.take_logs().len(), 1);
+    assert!(!known(&rig.topic, "a", id, id + 1));
+}
