@@ -321,6 +321,7 @@ fn a_channel_of_another_number_is_another_channel() {
         .unwrap();
     assert_eq!(waits(&rig.topic), [other], "what it had went with it");
     // What comes now is for the new one, and so are its finishes.
+    rig.next += 1;
     rig.run(&Op::Publish(1, false));
     assert_eq!(waits(&rig.topic), [other, other, anew]);
     rig.topic.replay_finish(anew, 20_000, 1);
