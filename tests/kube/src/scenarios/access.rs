@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use super::NODES;
 use super::install::cluster_ready;
 use crate::kubectl::Kubectl;
 use crate::measure::{Load, address, mirrored, unix_ms};
@@ -57,20 +58,20 @@ fn under_load(kubectl: &Kubectl, directory: &Path) -> Result<()> {
     secret(kubectl, directory, &first)?;
     let load = Load::lasting(kubectl, "tls", 60)?;
     let moment = unix_ms();
-    let spec = format!(r#"{{"spec":{{"tls":{{"secretName":"{SECRET}"}}}}}}"#);
-    kubectl.run(&["patch", "nsqcluster", "demo", "--type=merge", "-p", &spec])?;
+    kubectl.change(&format!(r#"{{"tls":{{"secretName":"{SECRET}"}}}}"#))?;
     kubectl.until("nodes serve the certificate", 240, |kubectl| {
         serves(kubectl, "1001")
     })?;
     mirrored(kubectl, 120)?;
     cluster_ready(kubectl)?;
-    let before = uids(kubectl)?;
+    let before = kubectl.uids(NODES)?;
     let second = certificate(directory, "2002", NAMES)?;
     secret(kubectl, directory, &second)?;
     kubectl.until("nodes serve the renewed certificate", 180, |kubectl| {
         serves(kubectl, "2002")
     })?;
-    ensure!(uids(kubectl)? == before, "a node was restarted for that");
+    let after = kubectl.uids(NODES)?;
+    ensure!(after == before, "a node was restarted for that");
     let (_, _, duplicates) = load.end(kubectl, moment)?;
     println!("   duplicates {duplicates}");
     mirrored(kubectl, 60)
@@ -150,11 +151,6 @@ pub(super) fn secret(kubectl: &Kubectl, directory: &Path, made: &(PathBuf, PathB
     let manifest = kubectl.run(&words)?;
     kubectl.apply(&manifest)?;
     Ok(())
-}
-
-pub(super) fn uids(kubectl: &Kubectl) -> Result<Vec<String>> {
-    let pods = kubectl.pods("app.kubernetes.io/component in (nsqd,nsqlookupd)")?;
-    pods.iter().map(|pod| kubectl.uid(pod)).collect()
 }
 
 /// Whether every nsqd shows the certificate of this serial number.

@@ -23,6 +23,10 @@ use crate::kubectl::Kubectl;
 
 /// Where the chart is installed.
 pub const OPERATOR_NAMESPACE: &str = "nsq-system";
+/// Label of all nsqd pods.
+const NSQD: &str = "app.kubernetes.io/component=nsqd";
+/// Label of all pods of clusters.
+const NODES: &str = "app.kubernetes.io/component in (nsqd,nsqlookupd)";
 
 /// One scenario.
 pub struct Scenario {

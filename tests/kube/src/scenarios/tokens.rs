@@ -16,9 +16,7 @@ spec: {cluster: demo, channels: [{name: c}]}
 ";
 
 fn spec(kubectl: &Kubectl, tokens: &str) -> Result<()> {
-    let patch = format!(r#"{{"spec":{{"httpTokens":{tokens}}}}}"#);
-    kubectl.run(&["patch", "nsqcluster", "demo", "--type=merge", "-p", &patch])?;
-    Ok(())
+    kubectl.change(&format!(r#"{{"httpTokens":{tokens}}}"#))
 }
 
 /// Status of a request to make a topic.
