@@ -27,10 +27,9 @@ fn status(kubectl: &Kubectl, field: &str) -> Result<String> {
 
 /// The traffic program, out there.
 fn traffic(words: &[&str]) -> Result<Child> {
-    let own = std::env::current_exe()?;
-    let program = own.with_file_name("traffic");
     let mut command = Command::new(rig::outside()?);
-    command.arg(program).args(words).stdout(Stdio::piped());
+    command.arg(rig::beside("traffic")?).args(words);
+    command.stdout(Stdio::piped());
     Ok(command.spawn()?)
 }
 
