@@ -14,10 +14,10 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::Api;
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::controller::Config;
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::watcher::{self, watcher};
+use kube::runtime::watcher::{self, metadata_watcher, watcher};
 use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, predicates};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -154,12 +154,15 @@ pub async fn run(
             }))
             .graceful_shutdown_on(stop.clone())
             .run(cluster::controller::pass, pass::failed, context.clone());
-    // A topic is looked at whenever its cluster reports something new: a node has come, or has come back.
+    // A topic is looked at whenever its cluster reports something new: a node has come, or has come back. What it
+    // reports is not read.
     let known = streams.stores.topics.clone();
-    let cluster_api: Api<Guarded<NsqCluster>> = api(&context.client, namespace);
+    let reports = metadata_watcher(api(&context.client, namespace), watcher::Config::default())
+        .default_backoff()
+        .touched_objects();
     let topics = Controller::for_stream(changes(streams.topics), streams.stores.topics)
         .with_config(config())
-        .watches(cluster_api, watcher::Config::default(), move |cluster| {
+        .watches_stream(reports, move |cluster: PartialObjectMeta<NsqCluster>| {
             topics_of(&known, &cluster)
         })
         .graceful_shutdown_on(stop.clone())
@@ -256,7 +259,7 @@ fn cluster_of<K: ResourceExt>(part: K) -> Option<ObjectRef<Guarded<NsqCluster>>>
 
 fn topics_of(
     topics: &Store<Guarded<NsqTopic>>,
-    cluster: &Guarded<NsqCluster>,
+    cluster: &PartialObjectMeta<NsqCluster>,
 ) -> Vec<ObjectRef<Guarded<NsqTopic>>> {
     let (name, namespace) = (cluster.name_any(), cluster.namespace());
     let belongs = |topic: &&Arc<Guarded<NsqTopic>>| {

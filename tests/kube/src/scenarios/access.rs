@@ -11,6 +11,8 @@ use crate::kubectl::Kubectl;
 use crate::measure::{Load, address, mirrored, unix_ms};
 
 const SECRET: &str = "demo-tls";
+/// A node that is there answers within this time.
+const ANSWER_SECONDS: &str = "5";
 /// Every node under its own name, and the Services.
 const NAMES: &str = "DNS:*.demo-nsqd.nsq-test.svc,DNS:*.demo-nsqlookupd.nsq-test.svc,DNS:demo-publish,DNS:demo-lookup";
 
@@ -157,8 +159,10 @@ pub(super) fn secret(kubectl: &Kubectl, directory: &Path, made: &(PathBuf, PathB
 pub(super) fn serves(kubectl: &Kubectl, serial: &str) -> Result<()> {
     for pod in ["demo-nsqd-0-0", "demo-nsqd-0-1"] {
         let ip = address(kubectl, pod)?.ip();
-        let mut command = Command::new("openssl");
-        command.args(["s_client", "-connect", &format!("{ip}:4152"), "-showcerts"]);
+        // A pod that is just being replaced leaves an address where nobody says no.
+        let mut command = Command::new("timeout");
+        command.args([ANSWER_SECONDS, "openssl", "s_client", "-showcerts"]);
+        command.args(["-connect", &format!("{ip}:4152")]);
         let shown = command.stdin(Stdio::null()).output()?;
         let mut reading = Command::new("openssl");
         reading.args(["x509", "-noout", "-serial"]);

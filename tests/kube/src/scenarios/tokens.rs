@@ -26,6 +26,8 @@ fn asked(kubectl: &Kubectl, token: Option<&str>) -> Result<String> {
     let mut command = std::process::Command::new("curl");
     command.args([
         "-s",
+        "--max-time",
+        "5",
         "-o",
         "/dev/null",
         "-w",
