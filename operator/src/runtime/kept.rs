@@ -146,8 +146,10 @@ mod tests {
     fn planning_sees_the_same_of_a_pod() {
         let labels = json!({"app.kubernetes.io/component": "nsqd", "nsq.io/publish": "true",
             "batch.kubernetes.io/job-name": "demo-nsqd-1-0-relocate"});
-        let condition = |kind: &str, status: &str| json!({"type": kind, "status": status, "reason": "Unschedulable", "message": "no room",
-            "lastTransitionTime": "2026-01-01T00:00:01Z"});
+        let condition = |kind: &str, status: &str| {
+            json!({"type": kind, "status": status, "reason": "Unschedulable", "message": "no room",
+            "lastTransitionTime": "2026-01-01T00:00:01Z"})
+        };
         let (whole, kept) = kept::<Pod>(json!({
             "metadata": metadata("demo-nsqd-0-0", &labels),
             "spec": {"nodeName": "n1", "containers": [{"name": "unread", "image": "unread"}],
