@@ -17,7 +17,7 @@ use kube::api::Api;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::controller::Config;
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::watcher::{self, metadata_watcher, watcher};
+use kube::runtime::watcher::{self, watcher};
 use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, predicates};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -157,7 +157,8 @@ pub async fn run(
     // A topic is looked at whenever its cluster reports something new: a node has come, or has come back. What it
     // reports is not read.
     let known = streams.stores.topics.clone();
-    let reports = metadata_watcher(api(&context.client, namespace), watcher::Config::default())
+    let cluster_api: Api<PartialObjectMeta<NsqCluster>> = api(&context.client, namespace);
+    let reports = watcher(cluster_api, watcher::Config::default())
         .default_backoff()
         .touched_objects();
     let topics = Controller::for_stream(changes(streams.topics), streams.stores.topics)

@@ -78,7 +78,8 @@ pub fn plan(topic: &NsqTopic, observed: &Observed) -> Plan {
     let status = status(topic, observed, rule);
     Plan {
         finalizer: finalizer(topic),
-        requeue_seconds: if steps.is_empty() && is_ready(&status.conditions) {
+        requeue_seconds: if steps.is_empty() && (is_ready(&status.conditions) || is_told(observed))
+        {
             QUIET_REQUEUE
         } else {
             BUSY_REQUEUE
@@ -87,6 +88,11 @@ pub fn plan(topic: &NsqTopic, observed: &Observed) -> Plan {
         steps,
         status: Some(status),
     }
+}
+
+/// What the topic waits for is told by its cluster: nobody has to look for it.
+fn is_told(observed: &Observed) -> bool {
+    observed.cluster != ClusterState::Present || observed.nodes.is_empty()
 }
 
 /// What governs a topic that is to stay.
