@@ -38,6 +38,8 @@ impl Director<'_> {
                 let single = std::mem::take(&mut self.blank.1);
                 single.into_iter().for_each(|one| auditor.excused(one));
                 drop(auditor);
+                // Nor is what both knew of finishes on any disk now.
+                *self.world.finishes.lock() = Default::default();
                 self.disk_goes(index);
             }
             Moment::Acknowledged if disk && cut && self.random.random_bool(0.1) => {

@@ -138,7 +138,9 @@ impl PairPlan {
             },
             Some(Moment::HandedOver) => Self {
                 adoptions: self.adoptions.max(2),
-                outages: self.outages.max(2),
+                outages: self.outages.max(3),
+                // What is imported reaches the other before it is synced.
+                writes: 0.5,
                 commits: slow_second,
                 ..self
             },
