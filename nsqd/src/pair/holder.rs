@@ -97,6 +97,16 @@ pub fn greet(incarnation: u64, runs: &Runs, lost: Option<Lsn>, holding: &Holding
     Greeting::Cut(Position { run, lsn: last })
 }
 
+impl Adoption {
+    /// R3: the origin has lost what came after `position`, and other records will stand there: nothing of those was
+    /// adopted.
+    pub fn cut(&mut self, incarnation: u64, position: Position) {
+        if self.incarnation == incarnation && self.through > position {
+            self.through = position;
+        }
+    }
+}
+
 impl Holding {
     /// Everything the mirror has was adopted.
     pub fn is_covered(&self) -> bool {
@@ -173,6 +183,17 @@ mod tests {
     fn r3_what_the_origin_lost_is_cut_off() {
         let longer = holding(7, at(1, 130));
         assert_eq!(greet(7, &runs(), None, &longer), Greeting::Cut(at(1, 100)));
+    }
+
+    #[test]
+    fn r3_what_takes_the_place_of_what_was_lost_was_not_adopted() {
+        let mut adoption = adopted(at(1, 130), true).unwrap();
+        adoption.cut(8, at(1, 100));
+        assert_eq!(adoption.through, at(1, 130), "another's");
+        adoption.cut(7, at(1, 140));
+        assert_eq!(adoption.through, at(1, 130));
+        adoption.cut(7, at(1, 100));
+        assert_eq!(adoption.through, at(1, 100));
     }
 
     #[test]

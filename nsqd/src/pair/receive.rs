@@ -76,6 +76,9 @@ impl Pair {
         let mut news = News::default();
         if let Some(mirror) = &mut shared.mirror {
             mirror.cut(position, &mut news);
+            if let Some(adoption) = &mut shared.adoption {
+                adoption.cut(mirror.incarnation, position);
+            }
         }
         shared.unkept.clear();
         shared.kept = None;

@@ -71,6 +71,9 @@ impl Restorer<'_> {
             Record::MirrorCut { position } => {
                 if let Some(mirror) = &mut self.pair.mirror {
                     mirror.cut(position, &mut News::default());
+                    if let Some(adoption) = &mut self.pair.adoption {
+                        adoption.cut(mirror.incarnation, position);
+                    }
                 }
             }
             Record::Adopt {
