@@ -11,7 +11,7 @@ pub enum Promise {
     Kept,
     /// Nobody waits for a message that nobody published.
     Invented,
-    /// A finish that both disks have does not come back.
+    /// A finish that both disks have does not come back; one that a disk has is known to both at rest.
     Final,
     /// A channel finishes a message once, and once more at most for each adoption and each crash.
     Bound,
@@ -28,7 +28,7 @@ impl Promise {
         match self {
             Self::Kept => "nothing acknowledged is lost",
             Self::Invented => "nothing is invented",
-            Self::Final => "a finish that both disks have is final",
+            Self::Final => "a finish is final",
             Self::Bound => "duplicates stay within their bound",
             Self::Owner => "a run has one writer, and at rest a message has one owner",
             Self::Copied => "at rest everything has its second copy",
@@ -60,7 +60,7 @@ pub fn judge(
 ) -> Option<Broken> {
     let rests = busy == [false, false] && state.is_whole();
     let at_once = [lost, invented, came_back, too_often, two_writers];
-    let at_rest = [unowned, unmirrored, two_owners, uncopied];
+    let at_rest = [unowned, unmirrored, unheard, two_owners, uncopied];
     let at_rest = at_rest.iter().filter(|_| rests);
     let mut checks = at_once.iter().chain(at_rest);
     let wanted = |broken: &Broken| only.is_none_or(|only| only == broken.promise);
@@ -170,6 +170,22 @@ fn unmirrored(world: &World, state: &State) -> Option<Broken> {
     let how = || "both nodes rest and are not mirrored".to_owned();
     let bad = !state.is_mirrored(world);
     bad.then(how).and_then(|how| broken(Promise::Progress, how))
+}
+
+/// A finish that one disk has is known to both when they rest.
+fn unheard(world: &World, state: &State) -> Option<Broken> {
+    if world.memory < world.message_count() * world.channels {
+        return None;
+    }
+    all(world).find_map(|(message, channel)| {
+        let knows = |node: usize| state.known[node] & fate(message, channel) != 0;
+        let node = (0..2).find(|&node| knows(1 - node) && owns(state, node, message, channel))?;
+        let (at, other) = (NODES[node], NODES[1 - node]);
+        let how = format!(
+            "{other} has finished m{message} on channel {channel}, and at rest {at} delivers it"
+        );
+        broken(Promise::Final, how)
+    })
 }
 
 fn two_owners(world: &World, state: &State) -> Option<Broken> {

@@ -34,16 +34,16 @@ macro_rules! rules {
 rules! {
     R1 0 Kept ["disk" "cut-disk"] "a blank disk is a new incarnation";
     R2 1 Kept ["disk"] "a mirror of another incarnation is adopted before it is replaced";
-    R3 2 Kept ["two-messages"] "the holder cuts its mirror where the origin's run ended";
+    R3 2 Kept ["three-messages"] "the holder cuts its mirror where the origin's run ended";
     R4 3 Kept ["two-cuts"] "a run begins with a durable BOOT";
     R5 4 Kept ["cut" "cut-disk"] "OK only after the own sync";
     R6 5 Kept ["cut-disk"] "OK only after the mirror's sync";
     R7 6 Kept ["second-disk"] "acknowledgements are forgotten at each HELLO";
     R8 7 Kept ["cut" "cut-disk"] "adopted is only what is durable in the mirror";
     R9 8 Kept ["cut" "cut-disk"] "an unfinished import is resumed, not reported";
-    R10 9 Kept ["disk" "disk-order"] "ADOPTED only after the last import";
+    R10 9 Kept ["disk-order"] "ADOPTED only after the last import";
     R11 10 Kept ["cut" "cut-disk"] "imports are durable before ADOPTED";
-    R12 11 Kept ["disk" "disk-order"] "let go only of what the own mirror has again";
+    R12 11 Kept ["disk-order"] "let go only of what the own mirror has again";
     R13 12 Kept ["orders"] "an import moves the base, also of a message that is here";
     R14 13 Kept ["cut-disk"] "waiting for the peer's answer is bounded";
     R15 14 Final ["break" "orders"] "finishes merge by id, both ways";
@@ -51,12 +51,12 @@ rules! {
     R17 16 Kept ["degrade"] "what is not mirrored becomes less by acknowledgement only";
     R18 17 Kept ["write"] "at level write, what the origin lost is adopted before it is cut";
     L1 18 Kept ["list-disk"] "an OK waits for the list that its message is in";
-    L2 19 Final ["list" "list-break"] "a list tells finishes again";
+    L2 19 Final ["list" "lists"] "a list tells finishes again";
     L3 20 Kept ["list" "list-disk" "list-disks"] "a copy is whole only when it has the whole list";
     L4 25 Kept ["list"] "nothing is let go before the copy is whole";
-    F1 21 Kept ["cut" "list-cut"] "what cannot be undone is sent only when durable";
-    H1 22 Kept ["hole" "holes"] "an origin tells which records it lost";
-    H2 23 Kept ["hole" "holes"] "a holder that lost a part of its mirror says so";
+    F1 21 Kept ["list-cut"] "what cannot be undone is sent only when durable";
+    H1 22 Kept ["holes"] "an origin tells which records it lost";
+    H2 23 Copied ["holes"] "a holder that lost a part of its mirror says so";
     E1 24 Kept ["empty"] "emptying a channel takes nothing that the peer owns";
 }
 

@@ -96,6 +96,8 @@ pub struct State {
     pub emptied: u8,
     /// Finishes that both disks have.
     pub settled: u8,
+    /// Finishes that a node's own journal has, on disk.
+    pub known: [u8; 2],
     /// How often each was finished by a consumer.
     pub finishes: [u8; MESSAGES_MAX * 2],
     pub spent: Spent,
@@ -130,7 +132,7 @@ impl Hash for State {
         (self.published, self.acked, self.excused, self.emptied).hash(state);
         (
             self.waits,
-            self.settled,
+            (self.settled, self.known),
             self.finishes,
             self.spent,
             self.two_writers,
@@ -329,21 +331,22 @@ fn answer(world: &World, state: &mut State, index: usize, message: u8) {
     }
 }
 
-/// Finishes that both disks have.
+/// Finishes that a disk has, and those that both have.
 fn note_settled(world: &World, state: &mut State, index: usize) {
     let (node, peer) = (&state.nodes[index], &state.nodes[1 - index]);
     let of_it = |mirror: &crate::store::Mirror| mirror.incarnation == node.live.incarnation;
-    let mirror = peer.kept.mirror.filter(of_it);
-    let (true, Some(mirror)) = (node.link, mirror) else {
-        return;
-    };
-    let both = crate::link::common(world, &node.kept, mirror.end);
-    // What the copy was not sent it does not know.
-    let records = node.kept.journal.items().iter().take(usize::from(both));
-    let records = records.skip(usize::from(mirror.gap_end));
-    for record in records {
+    let mirror = peer.kept.mirror.filter(|mirror| node.link && of_it(mirror));
+    let both = mirror.map(|mirror| {
+        let end = crate::link::common(world, &node.kept, mirror.end);
+        // What the copy was not sent it does not know.
+        mirror.gap_end..end
+    });
+    for (lsn, record) in (0..).zip(node.kept.journal.items()) {
         if let Record::Finish(message, channel) = *record {
-            state.settled |= fate(message, channel);
+            state.known[index] |= fate(message, channel);
+            if both.as_ref().is_some_and(|both| both.contains(&lsn)) {
+                state.settled |= fate(message, channel);
+            }
         }
     }
 }

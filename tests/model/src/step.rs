@@ -3,7 +3,7 @@
 use crate::record::{Position, Record, Write};
 use crate::rules;
 use crate::state::{Node, State, fate, settle};
-use crate::store::Store;
+use crate::store::{Held, Store};
 use crate::world::{Level, World};
 use crate::{adoption, link};
 
@@ -113,7 +113,8 @@ fn may_happen(world: &World, state: &State, step: Step) -> bool {
         Step::Import(node) | Step::Adopted(node) => at(node).up && at(node).live.is_importing(),
         Step::Publish(_, message) => state.published & 1 << message == 0,
         Step::Finish(node, message, channel) => {
-            at(node).live.own[usize::from(message)].pending & 1 << channel != 0
+            let own = at(node).live.own[usize::from(message)];
+            world.consumed && own.pending & 1 << channel != 0
         }
         Step::Order(node) => spent.orders < world.orders || is_gone(state, 1 - node),
         Step::Empty(..) => spent.empties < world.empties,
@@ -270,8 +271,17 @@ fn empty(world: &World, state: &mut State, index: usize, channel: u8) -> bool {
     }
     node.append_own(world, Record::Empty(channel));
     state.spent.empties += 1;
+    // What the peer has taken over stays, and is not excused: once that is on both disks.
+    let (peer, copy) = (&state.nodes[1 - index], state.nodes[index].kept.mirror);
+    let (live, kept) = (peer.live.own, peer.kept.own);
+    let first = world.messages_of(index);
     for message in gone {
-        state.emptied |= fate(message, channel);
+        let waits = |held: Held| held.pending & 1 << channel != 0;
+        let at = usize::from(message);
+        let owned = first.contains(&message) && waits(kept[at]) && waits(live[at]);
+        if !owned || !copy.is_some_and(|copy| waits(copy.held[at])) {
+            state.emptied |= fate(message, channel);
+        }
     }
     true
 }
@@ -399,6 +409,7 @@ fn lose(world: &World, state: &mut State, index: usize) -> bool {
     }
     end(world, state, index);
     state.settled = 0; // one disk has them now
+    state.known[index] = 0;
     state.nodes[index] = Node {
         blank: true,
         ..Node::default()

@@ -20,6 +20,8 @@ pub struct World {
     pub level: Level,
     /// `--on-peer-loss=degrade`.
     pub degrade: bool,
+    /// Consumers finish messages.
+    pub consumed: bool,
     /// Both nodes have links at the beginning.
     pub linked: bool,
     /// kill -9.
@@ -53,6 +55,7 @@ const QUIET: World = World {
     channels: 1,
     level: Level::Fsync,
     degrade: false,
+    consumed: true,
     linked: true,
     kills: 0,
     cuts: 0,
@@ -64,7 +67,7 @@ const QUIET: World = World {
     empties: 0,
     memory: u8::MAX,
     dropped: 0,
-    states_max: 20_000_000,
+    states_max: 10_000_000,
 };
 
 /// Searched whole by the tests.
@@ -92,8 +95,8 @@ pub const LARGE: &[World] = &[
     World { name: "disk-order", volumes: 1, orders: 1, ..QUIET },
     World { name: "cut-disk", cuts: 1, volumes: 1, ..QUIET },
     World { name: "cut-disk-order", cuts: 1, volumes: 1, orders: 1, ..QUIET },
-    World { name: "two-messages", messages: [2, 0], cuts: 1, orders: 1, ..QUIET },
-    World { name: "two-cuts", messages: [2, 0], cuts: 2, orders: 1, ..QUIET },
+    World { name: "three-messages", messages: [3, 0], consumed: false, cuts: 1, orders: 1, ..QUIET },
+    World { name: "two-cuts", messages: [2, 0], consumed: false, cuts: 2, orders: 1, ..QUIET },
     World { name: "both", messages: [1, 1], orders: 2, ..QUIET },
     World { name: "channels", channels: 2, cuts: 1, orders: 1, ..QUIET },
     World { name: "orders-cut", cuts: 1, orders: 2, ..QUIET },
@@ -103,6 +106,7 @@ pub const LARGE: &[World] = &[
     World { name: "holes", level: Level::Write, cuts: 1, holes: true, messages: [2, 0], ..QUIET },
     World { name: "list-cut", checkpoints: 1, cuts: 1, orders: 1, ..QUIET },
     World { name: "list-break", checkpoints: 1, breaks: 1, orders: 1, ..QUIET },
+    World { name: "lists", checkpoints: 2, breaks: 1, orders: 1, ..QUIET },
     World { name: "list-disks", checkpoints: 1, volumes: 2, ..QUIET },
     World { name: "empty-cut", empties: 2, cuts: 1, orders: 1, ..QUIET },
 ];
