@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::contest::{Contestant, FILL, Pattern, Row, Work};
 use crate::drain::Consumers;
 use crate::latency::Pair;
+use crate::machine::touch_memory;
 use crate::meter::{Meter, Used, wait_idle};
 use crate::publish::{Moved, Publishers, Until};
 use crate::server::{Programs, Running};
@@ -123,6 +124,7 @@ pub fn run(
                 } else {
                     entrants.len() - 1 - turn
                 };
+                touch_memory();
                 wait_idle(&pids)?;
                 let entrant = &mut entrants[turn];
                 let name = entrant.contestant.name;

@@ -103,7 +103,8 @@ fn notes(report: &Report) -> String {
     format!(
         "{}. {}-byte messages; servers and load share the cores. Medians of {} interleaved rounds \
          (smallest-largest of a round). CPU: of the server. IPI: rescheduling and function-call \
-         interrupts of the machine. The last columns: what {} does, as a multiple of the line's server.",
+         interrupts of the machine. Memory is touched before each measurement, so that the machine has it. The last columns: what {} \
+         does, as a multiple of the line's server.",
         report.machine.line(),
         report.message_bytes,
         report.rounds,

@@ -12,6 +12,7 @@ use nsq_journal::{
 };
 use nsq_protocol::MessageId;
 use nsq_queue::Topic;
+use serde::de::DeserializeOwned;
 
 use crate::checkpoint::{Extras, FirstState, State, VERSION};
 use crate::clock::Clock;
@@ -251,7 +252,7 @@ impl<'a> Restorer<'a> {
 impl Replay for Restorer<'_> {
     fn checkpoint(&mut self, bytes: &[u8]) -> Result<(), String> {
         let failed = |error| format!("checkpoint: {error}");
-        let (state, rest): (State, &[u8]) = match bytes.split_first() {
+        let (state, mut rest): (State, &[u8]) = match bytes.split_first() {
             Some((&VERSION, body)) => postcard::take_from_bytes(body).map_err(failed)?,
             Some((1, body)) => {
                 let (first, rest) =
@@ -283,21 +284,10 @@ impl Replay for Restorer<'_> {
             };
             self.topics.insert(number, restoring);
         }
-        let extras = match rest {
-            [] => Extras::default(), // older checkpoints have none
-            rest => {
-                let (extras, more) = postcard::take_from_bytes(rest).map_err(failed)?;
-                if !more.is_empty() {
-                    let rest: &[u8];
-                    (self.draining, rest) = postcard::take_from_bytes(more).map_err(failed)?;
-                    if !rest.is_empty() {
-                        let remembered: Remembered = postcard::from_bytes(rest).map_err(failed)?;
-                        self.pair.remember(&remembered);
-                    }
-                }
-                extras
-            }
-        };
+        let extras: Extras = next_or_default(&mut rest).map_err(failed)?;
+        self.draining = next_or_default(&mut rest).map_err(failed)?;
+        let remembered: Remembered = next_or_default(&mut rest).map_err(failed)?;
+        self.pair.remember(&remembered);
         for (topic, channel, json) in extras.settings {
             if let Some(topic) = self.topics.get_mut(&topic) {
                 replay::set(&mut topic.queue, channel, &json);
@@ -392,4 +382,14 @@ impl Replay for Restorer<'_> {
             _ => {}
         }
     }
+}
+
+/// The next part of a checkpoint; checkpoints of older servers end before it.
+fn next_or_default<T: DeserializeOwned + Default>(rest: &mut &[u8]) -> postcard::Result<T> {
+    if rest.is_empty() {
+        return Ok(T::default());
+    }
+    let (part, behind) = postcard::take_from_bytes(rest)?;
+    *rest = behind;
+    Ok(part)
 }

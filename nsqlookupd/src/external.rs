@@ -7,14 +7,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use nsq_daemon::reread::Reread;
 use nsq_http_api::{Lookup, Node};
 use parking_lot::Mutex;
 use thiserror::Error;
 
-/// How often the file is looked at.
-const LOOK: Duration = Duration::from_secs(1);
 /// Largest file, in bytes: ten thousand nodes.
 const MAX_FILE: usize = 1 << 20;
 
@@ -39,35 +38,23 @@ type Addresses = BTreeMap<String, Address>;
 #[derive(Debug)]
 pub(crate) struct External {
     file: PathBuf,
-    known: Mutex<Known>,
-}
-
-#[derive(Debug)]
-struct Known {
-    looked: Instant,
-    text: String,
-    addresses: Addresses,
+    addresses: Mutex<Reread<Addresses>>,
 }
 
 impl External {
     /// # Errors
     /// The file cannot be read or understood.
     pub(crate) fn open(file: &Path) -> Result<Arc<Self>, ExternalError> {
-        let text = read(file)?;
-        let addresses = parse(&text).map_err(|why| failed(file, why))?;
+        let addresses = Reread::open(&[file], || read(file))?;
         Ok(Arc::new(Self {
             file: file.to_owned(),
-            known: Mutex::new(Known {
-                looked: Instant::now(),
-                text,
-                addresses,
-            }),
+            addresses: Mutex::new(addresses),
         }))
     }
 
     /// What a lookup has found, as those outside see it.
     pub(crate) fn lookup(&self, mut found: Lookup) -> Lookup {
-        self.with(|addresses| {
+        self.with(Instant::now(), |addresses| {
             found.producers.retain_mut(|node| {
                 let ports = (&mut node.tcp_port, &mut node.http_port);
                 show(addresses, &mut node.broadcast_address, ports)
@@ -78,7 +65,7 @@ impl External {
 
     /// All nodes, as those outside see them.
     pub(crate) fn nodes(&self, mut found: Vec<Node>) -> Vec<Node> {
-        self.with(|addresses| {
+        self.with(Instant::now(), |addresses| {
             found.retain_mut(|node| {
                 let ports = (&mut node.tcp_port, &mut node.http_port);
                 show(addresses, &mut node.broadcast_address, ports)
@@ -87,31 +74,16 @@ impl External {
         found
     }
 
-    fn with(&self, work: impl FnOnce(&Addresses)) {
-        let mut known = self.known.lock();
-        if known.looked.elapsed() >= LOOK {
-            known.looked = Instant::now();
-            self.look(&mut known);
-        }
-        work(&known.addresses);
-    }
-
-    fn look(&self, known: &mut Known) {
-        let understood = read(&self.file).and_then(|text| {
-            let addresses = match text == known.text {
-                true => None,
-                false => Some(parse(&text).map_err(|why| failed(&self.file, why))?),
-            };
-            Ok((text, addresses))
-        });
-        match understood {
-            Ok((text, Some(addresses))) => {
-                tracing::info!("external addresses: {} nodes", addresses.len());
-                (known.text, known.addresses) = (text, addresses);
+    fn with(&self, now: Instant, work: impl FnOnce(&Addresses)) {
+        let mut addresses = self.addresses.lock();
+        match addresses.look(now, &[&self.file], || read(&self.file)) {
+            None => {}
+            Some(Ok(())) => {
+                tracing::info!("external addresses: {} nodes", addresses.value().len());
             }
-            Ok((_, None)) => {}
-            Err(error) => tracing::error!("{error}; the former ones are kept"),
+            Some(Err(error)) => tracing::error!("{error}; the former ones are kept"),
         }
+        work(addresses.value());
     }
 }
 
@@ -125,16 +97,15 @@ fn show(addresses: &Addresses, host: &mut String, ports: (&mut i32, &mut i32)) -
     true
 }
 
-fn failed(file: &Path, why: String) -> ExternalError {
-    let path = file.display().to_string();
-    ExternalError { path, why }
-}
-
-fn read(file: &Path) -> Result<String, ExternalError> {
-    let text = fs::read_to_string(file).map_err(|err| failed(file, err.to_string()))?;
+fn read(file: &Path) -> Result<Addresses, ExternalError> {
+    let failed = |why: String| ExternalError {
+        path: file.display().to_string(),
+        why,
+    };
+    let text = fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
     match text.len() <= MAX_FILE {
-        true => Ok(text),
-        false => Err(failed(file, format!("larger than {MAX_FILE} bytes"))),
+        true => parse(&text).map_err(failed),
+        false => Err(failed(format!("larger than {MAX_FILE} bytes"))),
     }
 }
 
@@ -164,6 +135,8 @@ fn parse(text: &str) -> Result<Addresses, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::{External, parse};
 
     #[test]
@@ -172,15 +145,17 @@ mod tests {
         let file = directory.path().join("addresses");
         std::fs::write(&file, "a b 1 2").unwrap();
         let external = External::open(&file).unwrap();
-        let count = || {
-            let mut known = external.known.lock();
-            external.look(&mut known);
-            known.addresses.len()
+        let start = Instant::now();
+        let count = |seconds| {
+            let mut count = 0;
+            let now = start + Duration::from_secs(seconds);
+            external.with(now, |addresses| count = addresses.len());
+            count
         };
         std::fs::write(&file, "a b 1").unwrap();
-        assert_eq!(count(), 1);
+        assert_eq!(count(2), 1);
         std::fs::write(&file, "a b 1 2\nc d 3 0").unwrap();
-        assert_eq!(count(), 2);
+        assert_eq!(count(4), 2);
     }
 
     #[test]

@@ -17,11 +17,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::{Extension, Router};
 use nsq_daemon::connections::Connections;
-use nsq_daemon::http::{self, Tokens};
 use nsq_daemon::listen::Listener;
-use nsq_daemon::tls::TlsAcceptor;
 use nsq_protocol::NSQ_VERSION;
 use nsq_protocol::lookup::PeerInfo;
 use parking_lot::Mutex;
@@ -90,37 +87,24 @@ impl Nsqlookupd {
     /// # Errors
     /// [`StartError`] when an address, a certificate or the tokens cannot be had.
     pub async fn start(options: &Options) -> Result<Self, StartError> {
-        let Listeners {
-            tcp,
-            http,
-            https,
-            read_only,
-            external,
-            tls,
-            tokens,
-        } = Listeners::open(options).await?;
+        let listeners = Listeners::open(options).await?;
         let registry = Registry::new(
             options.inactive_producer_timeout,
             options.tombstone_lifetime,
         );
-        let told = |listener: &Option<Listener>| listener.as_ref().map(ToString::to_string);
         let mut lookupd = Self {
-            tcp_address: tcp.to_string(),
-            http_address: told(&http).unwrap_or_default(),
-            https_address: https
-                .as_ref()
-                .map_or_else(String::new, |https| https.0.to_string()),
-            read_only_address: told(&read_only).unwrap_or_default(),
-            external_address: external
-                .as_ref()
-                .map_or_else(String::new, |external| external.0.to_string()),
+            tcp_address: listeners.tcp.to_string(),
+            http_address: told(listeners.http.as_ref()),
+            https_address: told(listeners.https.as_ref().map(|https| &https.0)),
+            read_only_address: told(listeners.read_only.as_ref()),
+            external_address: told(listeners.external.as_ref().map(|external| &external.0)),
             stop: CancellationToken::new(),
             tasks: JoinSet::new(),
         };
         // Where nsqd may ask: it has no token.
-        let asked = read_only.as_ref().or(http.as_ref());
+        let asked = listeners.read_only.as_ref().or(listeners.http.as_ref());
         let shared = Arc::new(Shared {
-            own: introduction(&options.broadcast_address, &tcp, asked),
+            own: introduction(&options.broadcast_address, &listeners.tcp, asked),
             inactive_producer_timeout: options.inactive_producer_timeout,
             registry: Mutex::new(registry),
             changes: Changes::default(),
@@ -129,21 +113,7 @@ impl Nsqlookupd {
             next_peer: AtomicU64::new(1),
         });
         let (tasks, stop) = (&mut lookupd.tasks, &lookupd.stop);
-        if let Some((listener, addresses)) = external {
-            let router = api::read_only_routes().into_router(shared.clone());
-            let router = guarded(router.layer(Extension(addresses)), tokens.as_ref());
-            match tls {
-                Some(tls) => tasks.spawn(http::serve_tls(listener, tls, router, stop.clone())),
-                None => tasks.spawn(http::serve_as(
-                    "HTTP, outside",
-                    listener,
-                    router,
-                    stop.clone(),
-                )),
-            };
-        }
-        let inside = (http, https, read_only);
-        serve_http(tasks, stop, inside, tokens.as_ref(), &shared);
+        let tcp = listeners.serve_http(tasks, stop, &shared);
         let peers = Connections {
             name: "TCP",
             max: match options.max_connections {
@@ -198,44 +168,9 @@ impl Nsqlookupd {
     }
 }
 
-/// Lets in only who brings a token, if there are any.
-fn guarded(router: Router, tokens: Option<&Arc<Tokens>>) -> Router {
-    match tokens {
-        Some(tokens) => tokens.clone().guard(router),
-        None => router,
-    }
-}
-
-type HttpListeners = (
-    Option<Listener>,
-    Option<(Listener, TlsAcceptor)>,
-    Option<Listener>,
-);
-
-/// Serves HTTP, HTTPS, and what needs no token.
-fn serve_http(
-    tasks: &mut JoinSet<()>,
-    stop: &CancellationToken,
-    (http, https, read_only): HttpListeners,
-    tokens: Option<&Arc<Tokens>>,
-    shared: &Arc<Shared>,
-) {
-    if let Some(listener) = read_only {
-        let router = api::read_only_routes().into_router(shared.clone());
-        tasks.spawn(http::serve_as(
-            "HTTP, read only",
-            listener,
-            router,
-            stop.clone(),
-        ));
-    }
-    let router = guarded(api::routes().into_router(shared.clone()), tokens);
-    if let Some(http) = http {
-        tasks.spawn(http::serve(http, router.clone(), stop.clone()));
-    }
-    if let Some((https, tls)) = https {
-        tasks.spawn(http::serve_tls(https, tls, router, stop.clone()));
-    }
+/// An address with its real port; empty for nowhere.
+fn told(listener: Option<&Listener>) -> String {
+    listener.map(ToString::to_string).unwrap_or_default()
 }
 
 /// How nsqlookupd introduces itself.

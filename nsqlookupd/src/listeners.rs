@@ -3,13 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use nsq_daemon::http::{TokenError, Tokens};
+use axum::{Extension, Router};
+use nsq_daemon::http::{self, TokenError, Tokens};
 use nsq_daemon::listen::{BindError, Listener};
 use nsq_daemon::tls::{self, Clients, Oldest, TlsAcceptor, TlsError};
 use thiserror::Error;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::external::{External, ExternalError};
 use crate::options::Options;
+use crate::{Shared, api};
 
 /// Why nsqlookupd could not start.
 #[derive(Debug, Error)]
@@ -65,6 +69,48 @@ impl Listeners {
             tls,
             tokens,
         })
+    }
+
+    /// Serves everything but TCP, for which there is the listener that is left.
+    pub(crate) fn serve_http(
+        self,
+        tasks: &mut JoinSet<()>,
+        stop: &CancellationToken,
+        shared: &Arc<Shared>,
+    ) -> Listener {
+        let tokens = self.tokens.as_ref();
+        if let Some((listener, addresses)) = self.external {
+            let router = api::read_only_routes().into_router(shared.clone());
+            let router = guarded(router.layer(Extension(addresses)), tokens);
+            match self.tls {
+                Some(tls) => tasks.spawn(http::serve_tls(listener, tls, router, stop.clone())),
+                None => {
+                    let served = http::serve_as("HTTP, outside", listener, router, stop.clone());
+                    tasks.spawn(served)
+                }
+            };
+        }
+        if let Some(listener) = self.read_only {
+            let router = api::read_only_routes().into_router(shared.clone());
+            let served = http::serve_as("HTTP, read only", listener, router, stop.clone());
+            tasks.spawn(served);
+        }
+        let router = guarded(api::routes().into_router(shared.clone()), tokens);
+        if let Some(listener) = self.http {
+            tasks.spawn(http::serve(listener, router.clone(), stop.clone()));
+        }
+        if let Some((listener, tls)) = self.https {
+            tasks.spawn(http::serve_tls(listener, tls, router, stop.clone()));
+        }
+        self.tcp
+    }
+}
+
+/// Lets in only who brings a token, if there are any.
+fn guarded(router: Router, tokens: Option<&Arc<Tokens>>) -> Router {
+    match tokens {
+        Some(tokens) => tokens.clone().guard(router),
+        None => router,
     }
 }
 

@@ -19,6 +19,11 @@ fn write(directory: &tempfile::TempDir, name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
+/// Where nothing can be changed, there is no such request.
+async fn assert_unknown(address: &str, request: &str) {
+    assert_eq!(http_at(address, request, "").await.0, 404, "{request}");
+}
+
 #[tokio::test]
 async fn a_token_is_needed_but_where_nothing_can_be_changed() {
     let directory = tempfile::tempdir().unwrap();
@@ -67,7 +72,7 @@ async fn a_token_is_needed_but_where_nothing_can_be_changed() {
         "POST /topic/delete?topic=t",
         "GET /debug",
     ] {
-        assert_eq!(http_at(open, request, "").await.0, 404, "{request}");
+        assert_unknown(open, request).await;
     }
     // nsqd has no token: it is told to ask where it needs none.
     let mut peer = Peer::connect(&lookupd).await;
@@ -246,7 +251,7 @@ async fn clients_outside_see_the_addresses_of_a_file_and_nothing_else() {
         "POST /topic/tombstone?topic=t&node=n",
         "GET /debug",
     ] {
-        assert_eq!(http_at(outside, request, "").await.0, 404, "{request}");
+        assert_unknown(outside, request).await;
     }
     lookupd.stop().await;
 }

@@ -87,6 +87,18 @@ fn a_new_topic_is_made_on_every_node_with_its_channels() {
 }
 
 #[test]
+fn a_topic_without_nodes_waits_for_its_cluster_to_speak() {
+    let declared = topic(json!({}));
+    assert_eq!(plan(&declared, &observed(vec![])).requeue_seconds, 30);
+    let away = vec![node("d0", Component::Nsqd, Err("away".to_owned()))];
+    let waits = plan(&declared, &observed(away));
+    assert!(
+        waits.requeue_seconds < 30,
+        "nobody tells that a node answers"
+    );
+}
+
+#[test]
 fn what_is_as_declared_is_left_alone() {
     let mut declared = topic(json!({"channels": [{"name": "archive"}]}));
     let nodes = vec![

@@ -1,4 +1,4 @@
-//! `cargo xtask kube build|up|down|test|failover`: a real Kubernetes cluster on this machine, and the scenarios on it.
+//! `cargo xtask kube build|up|down|test|failover|crowd`: a real Kubernetes cluster on this machine, and the scenarios on it.
 //!
 //! With KUBECONFIG set, `test` uses that cluster instead; its nodes must be able to pull the images that
 //! NSQ_IMAGE and NSQ_TRAFFIC_IMAGE name.
@@ -17,13 +17,9 @@ use crate::workspace::{root, run as run_command};
 /// CoreDNS listens on port 53.
 const ROOT: u64 = 0;
 
-const USAGE: &str =
-    "cargo xtask kube build|up|down|test [all | SCENARIO ...]|failover [--runs N] [--report FILE]";
-/// Around the table of `failover` in a report.
-const MARKS: (&str, &str) = (
-    "<!-- made by cargo xtask kube failover: begin -->",
-    "<!-- made by cargo xtask kube failover: end -->",
-);
+const USAGE: &str = "cargo xtask kube build|up|down|test [all | SCENARIO ...]|failover [--runs N] [--report FILE]|crowd [--report FILE]";
+/// Clusters, topics, and the seconds that are measured.
+const CROWD: [&str; 3] = ["1000", "10000", "120"];
 
 pub fn run(arguments: &[String]) -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -32,6 +28,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
         ["up"] => build().and_then(|()| up()),
         ["down"] => rig("down.sh"),
         ["test", scenarios @ ..] => test(scenarios),
+        ["crowd"] => crowd(None),
+        ["crowd", "--report", file] => crowd(Some(file)),
         ["failover"] => failover("20", None),
         ["failover", "--runs", runs] => failover(runs, None),
         ["failover", "--runs", runs, "--report", file] => failover(runs, Some(file)),
@@ -117,6 +115,39 @@ fn failover(runs: &str, report: Option<&str>) -> Result<()> {
     up()?;
     let mut command = scenarios(&["failover", runs])?;
     in_own_cluster(&mut command)?;
+    let table = reported(&mut command).context("the cluster is left running")?;
+    rig("down.sh")?;
+    match report {
+        Some(file) => put("failover", file, &table),
+        None => Ok(()),
+    }
+}
+
+/// A thousand clusters and ten thousand topics on a control plane without nodes: what the operator uses at rest.
+fn crowd(report: Option<&str>) -> Result<()> {
+    build()?;
+    rig("down.sh")?;
+    run_command(rig_script("up.sh").env("NODES", ""))?;
+    let mut define = Command::new("kubectl");
+    define.args(["apply", "--server-side", "-f"]);
+    define.arg(root().join("crds"));
+    in_own_cluster(&mut define)?;
+    run_command(&mut define)?;
+    let tests = programs::build_packages(&["nsq-kube-tests"])?;
+    let mut command = Command::new(tests.join("crowd"));
+    command.arg(programs::build()?.join("nsq-operator"));
+    command.args(CROWD);
+    in_own_cluster(&mut command)?;
+    let table = reported(&mut command);
+    rig("down.sh")?;
+    match report {
+        Some(file) => put("crowd", file, &table?),
+        None => table.map(drop),
+    }
+}
+
+/// Runs a command; what of its output belongs into a report.
+fn reported(command: &mut Command) -> Result<String> {
     let mut child = command.stdout(Stdio::piped()).spawn()?;
     let mut table = Vec::new();
     for line in BufReader::new(child.stdout.take().context("no output")?).lines() {
@@ -125,25 +156,22 @@ fn failover(runs: &str, report: Option<&str>) -> Result<()> {
         table.extend(line.strip_prefix("report: ").map(str::to_owned));
     }
     if !child.wait()?.success() {
-        bail!("the runs failed; the cluster is left running");
+        bail!("the runs failed");
     }
-    rig("down.sh")?;
-    match report {
-        Some(file) => put(file, &table.join("\n")),
-        None => Ok(()),
-    }
+    Ok(table.join("\n"))
 }
 
-/// Puts a table between its marks.
-fn put(file: &str, table: &str) -> Result<()> {
+/// Puts the table of a verb between its marks.
+fn put(verb: &str, file: &str, table: &str) -> Result<()> {
     let text = fs::read_to_string(file).with_context(|| file.to_owned())?;
+    let mark = |which: &str| format!("<!-- made by cargo xtask kube {verb}: {which} -->");
+    let (begin, end) = (mark("begin"), mark("end"));
     let (before, rest) = text
-        .split_once(MARKS.0)
-        .with_context(|| format!("{file} has no {}", MARKS.0))?;
+        .split_once(&begin)
+        .with_context(|| format!("{file} has no {begin}"))?;
     let (_, after) = rest
-        .split_once(MARKS.1)
-        .with_context(|| format!("{file} has no {}", MARKS.1))?;
-    let (begin, end) = MARKS;
+        .split_once(&end)
+        .with_context(|| format!("{file} has no {end}"))?;
     fs::write(file, format!("{before}{begin}\n\n{table}\n\n{end}{after}"))?;
     Ok(())
 }
@@ -174,9 +202,11 @@ fn in_own_cluster(command: &mut Command) -> Result<()> {
 }
 
 fn rig(script: &str) -> Result<()> {
-    run_command(&mut Command::new(
-        root().join("tests/kube/rig").join(script),
-    ))
+    run_command(&mut rig_script(script))
+}
+
+fn rig_script(script: &str) -> Command {
+    Command::new(root().join("tests/kube/rig").join(script))
 }
 
 /// Outside the checkout, as the rig's own settings.sh has it.

@@ -2,6 +2,7 @@
 //! time. One that survives means that the tests promise more than they check.
 
 mod list;
+mod operator;
 mod pairs;
 mod rules;
 
@@ -16,6 +17,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::workspace::{output, root, target};
 use list::MUTATIONS;
+use operator::OPERATOR;
 use pairs::RULES;
 use rules::Rule;
 
@@ -60,15 +62,15 @@ enum Outcome {
 
 pub fn run(arguments: &[String]) -> Result<()> {
     let meant = |name: &str| arguments.iter().any(|word| name.contains(word.as_str()));
-    let chosen = MUTATIONS.iter();
-    let chosen = chosen.filter(|one| arguments.is_empty() || meant(one.name));
+    let all = || MUTATIONS.iter().chain(OPERATOR);
+    let chosen = all().filter(|one| arguments.is_empty() || meant(one.name));
     let chosen: Vec<&Mutation> = chosen.collect();
     let all_rules = arguments.is_empty() || arguments.iter().any(|word| word == "rules");
     let is_meant = |rule: &&Rule| arguments.iter().any(|word| rule.is_meant(word));
     let rules = RULES.iter().filter(|rule| all_rules || is_meant(rule));
     let rules: Vec<&Rule> = rules.collect();
     if chosen.is_empty() && rules.is_empty() {
-        let names: Vec<_> = MUTATIONS.iter().map(|one| one.name).collect();
+        let names: Vec<_> = all().map(|one| one.name).collect();
         bail!(
             "usage: cargo xtask mutate [NAME ...]; there are: {}; rules, R1 ... R{}",
             names.join("; "),
@@ -273,7 +275,7 @@ mod tests {
 
     #[test]
     fn every_mutation_still_finds_what_it_changes() {
-        for one in MUTATIONS {
+        for one in MUTATIONS.iter().chain(OPERATOR) {
             let text = fs::read_to_string(root().join(one.file)).unwrap();
             assert_eq!(
                 text.matches(one.old).count(),

@@ -6,8 +6,10 @@
 //! - [`http`]: NSQ's HTTP conventions: JSON errors, 405 with `Allow`, redirects, and a bounded server.
 //! - [`statsd`]: NSQ's lines to a statsd daemon.
 //! - [`tls`]: a certificate and its key, for HTTPS.
+//! - [`reread`]: what comes from files that change while everything runs.
 //! - [`open_files`], [`shutdown`], [`identity`], [`version`], [`go_duration`]: the small rest.
 
+mod allocator;
 mod command_line;
 mod config_file;
 pub mod connections;
@@ -20,6 +22,7 @@ mod markdown;
 pub mod open_files;
 pub mod options;
 mod pace;
+pub mod reread;
 pub mod shutdown;
 pub mod statsd;
 mod stop;

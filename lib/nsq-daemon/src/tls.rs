@@ -81,7 +81,7 @@ pub struct TlsAcceptor(Arc<Reloading>);
 impl TlsAcceptor {
     /// The server's side of a handshake, with the files as they are now or were a second ago.
     pub fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> Accept<S> {
-        tokio_rustls::TlsAcceptor::from(self.0.at(Instant::now())).accept(stream)
+        tokio_rustls::TlsAcceptor::from(self.0.at(Instant::now().into_std())).accept(stream)
     }
 }
 

@@ -63,25 +63,31 @@ impl Rig {
         }
     }
 
+    fn publish(&mut self, first_id: u64, count: u64, due: i64, base: u64) {
+        let run = Run {
+            first_id,
+            timestamp: 1,
+            due,
+            chunk: &0,
+            bodies_at: 0,
+            bodies: &vec![(0, 1); count as usize],
+            base,
+            kept_at: 0,
+            committed: 0,
+        };
+        self.topic.publish(&run, &mut Effects::default());
+    }
+
     fn run(&mut self, op: &Op) {
-        let waits = || (!self.paused).then(|| vec![1, 2]);
+        let paused = self.paused;
+        let waits = || (!paused).then(|| vec![1, 2]);
         let base = self.next * 10;
         match *op {
             Op::Publish(count, delay) => {
-                let bodies = vec![(0, 1); count as usize];
-                let run = Run {
-                    first_id: self.next * 10_000,
-                    timestamp: 1,
-                    due: if delay { 1 << 40 } else { 0 },
-                    chunk: &0,
-                    bodies_at: 0,
-                    bodies: &bodies,
-                    base,
-                    kept_at: 0,
-                    committed: 0,
-                };
-                self.topic.publish(&run, &mut Effects::default());
-                for id in run.first_id..run.first_id + count {
+                let first_id = self.next * 10_000;
+                let due = if delay { 1 << 40 } else { 0 };
+                self.publish(first_id, count, due, base);
+                for id in first_id..first_id + count {
                     self.expected.insert(id, (base, waits()));
                 }
             }
@@ -274,20 +280,8 @@ proptest! {
 fn a_cut_through_a_block_on_disk_is_not_known() {
     for (end, known) in [(5, true), (15, false), (20, true)] {
         let mut rig = Rig::new(true);
-        let bodies = vec![(0, 1); 600];
         for (first_id, base) in [(1, 10), (601, 20), (1201, 30)] {
-            let run = Run {
-                first_id,
-                timestamp: 1,
-                due: 0,
-                chunk: &0,
-                bodies_at: 0,
-                bodies: &bodies,
-                base,
-                kept_at: 0,
-                committed: 0,
-            };
-            rig.topic.publish(&run, &mut Effects::default());
+            rig.publish(first_id, 600, 0, base);
         }
         rig.run(&Op::PageOut);
         assert!(rig.paged);

@@ -1,15 +1,14 @@
 //! Resync by list: a peer that is too far behind, or new, gets everything unfinished as imports at the end of this
 //! journal, among what is published meanwhile. When it has the last of them it needs nothing that came before.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use nsq_journal::{IdRange, JournalError, List, Lsn, Record, Requeued};
+use nsq_journal::{JournalError, List, Lsn, Record, Requeued};
 use nsq_queue::{Topic, Unfinished};
 
-use super::Pair;
+use super::{FinishedIn, Pair};
 use crate::host::{ChunkRef, NsqHost};
 use crate::live_topic::LiveTopic;
 use crate::nsqd::Nsqd;
@@ -69,8 +68,14 @@ impl Pair {
 
 /// False: the link is gone.
 async fn list_all(nsqd: &Arc<Nsqd>, link: u64, from: Lsn) -> Result<bool, JournalError> {
+    // Gathered once for all topics; what is finished from now on is streamed, for it is behind `from`.
+    let mut finished = nsqd.pair.finished();
     for topic in nsqd.topics() {
-        if !topic.read(|queue| queue.ephemeral) && !list_topic(nsqd, &topic, link).await? {
+        let Some(number) = topic.read(|queue| (!queue.ephemeral).then_some(queue.number)) else {
+            continue;
+        };
+        let finished = finished.remove(&number).unwrap_or_default();
+        if !list_topic(nsqd, &topic, link, &finished).await? {
             return Ok(false);
         }
     }
@@ -95,10 +100,14 @@ async fn list_topic(
     nsqd: &Arc<Nsqd>,
     topic: &Arc<LiveTopic>,
     link: u64,
+    finished: &FinishedIn,
 ) -> Result<bool, JournalError> {
     topic.change_now(nsqd, |queue, _| match topic.is_deleted() {
         true => Ok(()),
-        false => list_names(nsqd, queue).and_then(|()| list_finishes(nsqd, queue)),
+        false => {
+            list_names(nsqd, queue)?;
+            list_finishes(nsqd, queue.number, finished)
+        }
     })?;
     let mut at = Some(0);
     while let Some(from) = at {
@@ -135,15 +144,8 @@ async fn list_topic(
 }
 
 /// What was finished here is told again: the peer may own some of it, and does not get the records that told of it.
-fn list_finishes(nsqd: &Nsqd, queue: &Topic<NsqHost>) -> Result<(), JournalError> {
-    let mut by_channel: BTreeMap<u32, Vec<IdRange>> = BTreeMap::new();
-    for one in nsqd.pair.finished_in(queue.number) {
-        let (first_id, count) = (one.first_id, one.count);
-        let ranges = by_channel.entry(one.channel).or_default();
-        ranges.push(IdRange { first_id, count });
-    }
-    let topic = queue.number;
-    for (channel, ranges) in by_channel {
+fn list_finishes(nsqd: &Nsqd, topic: u32, finished: &FinishedIn) -> Result<(), JournalError> {
+    for (&channel, ranges) in finished {
         for some in ranges.chunks(RANGES) {
             let ranges = List::Given(some);
             let end = nsqd.journal.append(&Record::Finish {

@@ -19,10 +19,11 @@ pub mod simulated;
 mod state;
 mod status;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use nsq_journal::{JournalError, Lsn};
+use nsq_journal::{IdRange, JournalError, Lsn};
 use nsq_queue::TopicOptions;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -30,7 +31,7 @@ use tokio::sync::Notify;
 use crate::client::Client;
 use crate::nsqd::Nsqd;
 use crate::options::{Durability, MirrorAck, Options};
-use finishes::{Finished, Finishes};
+use finishes::Finishes;
 use gate::{Gate, Passage};
 use lag::Lag;
 use origin::{Adopted, Copy};
@@ -43,6 +44,9 @@ pub(crate) use holder::Adoption;
 pub(crate) use link::{End, HEARTBEAT, OUTBOX, Side, serve};
 pub(crate) use mirror::{Mirror, News};
 pub(crate) use state::{PairImage, Remembered};
+
+/// What was finished in a topic, by channel.
+type FinishedIn = BTreeMap<u32, Vec<IdRange>>;
 
 /// This node's half of a pair. Every node has one; without a peer it does nothing.
 pub struct Pair {
@@ -333,10 +337,16 @@ impl Pair {
         }
     }
 
-    /// What was finished in a topic, the oldest first.
-    fn finished_in(&self, topic: u32) -> Vec<Finished> {
-        let finishes = self.finishes.lock();
-        finishes.all().filter(|one| one.topic == topic).collect()
+    /// What was finished, by topic and channel, the oldest first.
+    fn finished(&self) -> BTreeMap<u32, FinishedIn> {
+        let mut by_topic: BTreeMap<u32, FinishedIn> = BTreeMap::new();
+        for one in self.finishes.lock().all() {
+            let (first_id, count) = (one.first_id, one.count);
+            let channels = by_topic.entry(one.topic).or_default();
+            let ranges = channels.entry(one.channel).or_default();
+            ranges.push(IdRange { first_id, count });
+        }
+        by_topic
     }
 
     /// Where the journal has to begin for the peer to go on reading.

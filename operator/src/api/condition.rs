@@ -3,6 +3,9 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+/// Longest message of a condition in bytes; the API server takes 32 KiB, people take less.
+pub const MESSAGE_MAX: usize = 1024;
+
 /// What one condition should say now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConditionState {
@@ -13,6 +16,33 @@ pub struct ConditionState {
     pub reason: &'static str,
     /// A sentence for people.
     pub message: String,
+}
+
+impl ConditionState {
+    /// Messages tell what nodes and people have said, so each is cut to [`MESSAGE_MAX`] here.
+    #[must_use]
+    pub fn new(
+        type_: &'static str,
+        is_true: bool,
+        reason: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        let mut message = message.into();
+        message.truncate(message.floor_char_boundary(MESSAGE_MAX));
+        Self {
+            type_,
+            is_true,
+            reason,
+            message,
+        }
+    }
+}
+
+/// Whether the list says `Ready`.
+#[must_use]
+pub fn is_ready(conditions: &[Condition]) -> bool {
+    let mut conditions = conditions.iter();
+    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// The conditions of one resource, carried from one status to the next.
@@ -71,12 +101,15 @@ mod tests {
     use super::*;
 
     fn ready(is_true: bool, message: &str) -> ConditionState {
-        ConditionState {
-            type_: "Ready",
-            is_true,
-            reason: "Reason",
-            message: message.to_owned(),
-        }
+        ConditionState::new("Ready", is_true, "Reason", message)
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let long = format!("a{}", "ä".repeat(MESSAGE_MAX));
+        let state = ready(false, &long);
+        assert_eq!(state.message.len(), MESSAGE_MAX - 1);
+        assert!(long.starts_with(&state.message));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub use cluster::{
     Durability, NodeCounts, NsqCluster, NsqClusterSpec, NsqClusterStatus, NsqdSpec, NsqlookupdSpec,
     Resources, ScaleDown, StorageSpec, VolumeRetention,
 };
-pub use condition::{ConditionState, Conditions};
+pub use condition::{ConditionState, Conditions, MESSAGE_MAX, is_ready};
 pub use crd::{all as all_crds, to_yaml as crd_to_yaml};
 pub use options::{NSQD as NSQD_OPTIONS, NSQLOOKUPD as NSQLOOKUPD_OPTIONS, OptionSet};
 pub use replication::{

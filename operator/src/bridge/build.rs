@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use k8s_openapi::DeepMerge;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
 use k8s_openapi::api::core::v1::{
-    Container, EnvVar, EnvVarSource, PodSpec, PodTemplateSpec, SecretKeySelector,
-    SecretVolumeSource, Volume, VolumeMount,
+    Container, EnvVar, PodSpec, PodTemplateSpec, Volume, VolumeMount,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
-use kube::{Resource, ResourceExt};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use kube::ResourceExt;
 
 use super::observed::{Cluster, Observed};
 use crate::api::{AuthSpec, BridgeTlsSpec, NsqBridge, Scalar};
-use crate::cluster::build::{COMPONENT, MANAGED_BY, OPERATOR, confined, harmless};
+use crate::cluster::build::{
+    COMPONENT, MANAGED_BY, OPERATOR, confined, harmless, owner, secret_mount, secret_variable,
+    secret_volume, some,
+};
 use crate::cluster::flags::AUTHORITIES;
 use crate::cluster::names::{NSQD_TCP, NSQLOOKUPD_HTTP, Node};
 use crate::cluster::object::Object;
@@ -23,8 +25,6 @@ use crate::cluster::validate::{Invalid, overlay, requirements};
 pub const BRIDGE: &str = "nsq.io/bridge";
 /// Value of the component label, and the container's name.
 const NAME: &str = "bridge";
-/// Key of a Secret for AUTH.
-const AUTH_KEY: &str = "secret";
 
 /// One of the two sides.
 struct End {
@@ -80,40 +80,18 @@ impl End {
     }
 
     fn volume(&self) -> Option<Volume> {
-        let secret = self.tls_secret.clone()?;
-        Some(Volume {
-            name: self.side.to_owned(),
-            secret: Some(SecretVolumeSource {
-                secret_name: Some(secret),
-                ..SecretVolumeSource::default()
-            }),
-            ..Volume::default()
-        })
+        let secret = self.tls_secret.as_ref()?;
+        Some(secret_volume(self.side, secret))
     }
 
     fn mount(&self) -> Option<VolumeMount> {
-        self.tls_secret.as_ref().map(|_| VolumeMount {
-            name: self.side.to_owned(),
-            mount_path: self.path(),
-            read_only: Some(true),
-            ..VolumeMount::default()
-        })
+        let secret = self.tls_secret.as_ref();
+        secret.map(|_| secret_mount(self.side, &self.path()))
     }
 
     fn environment(&self) -> Option<EnvVar> {
-        let secret = self.auth_secret.clone()?;
-        Some(EnvVar {
-            name: self.variable(),
-            value_from: Some(EnvVarSource {
-                secret_key_ref: Some(SecretKeySelector {
-                    name: secret,
-                    key: AUTH_KEY.to_owned(),
-                    optional: None,
-                }),
-                ..EnvVarSource::default()
-            }),
-            ..EnvVar::default()
-        })
+        let secret = self.auth_secret.as_ref()?;
+        Some(secret_variable(&self.variable(), secret))
     }
 }
 
@@ -174,7 +152,10 @@ pub fn deployment(bridge: &NsqBridge, observed: &Observed) -> Result<Object, Inv
             name: Some(name.clone()),
             namespace: bridge.namespace(),
             labels: Some(own),
-            owner_references: Some(vec![owner(bridge)]),
+            owner_references: Some(vec![owner::<NsqBridge>(
+                &name,
+                &bridge.uid().unwrap_or_default(),
+            )]),
             ..ObjectMeta::default()
         },
         spec: Some(DeploymentSpec {
@@ -203,21 +184,6 @@ fn container(bridge: &NsqBridge, arguments: Vec<String>, ends: &[End]) -> Contai
         security_context: Some(confined()),
         ..Container::default()
     }
-}
-
-fn owner(bridge: &NsqBridge) -> OwnerReference {
-    OwnerReference {
-        api_version: NsqBridge::api_version(&()).into_owned(),
-        kind: NsqBridge::kind(&()).into_owned(),
-        name: bridge.name_any(),
-        uid: bridge.uid().unwrap_or_default(),
-        controller: Some(true),
-        block_owner_deletion: None,
-    }
-}
-
-fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
-    (!list.is_empty()).then_some(list)
 }
 
 fn arguments(bridge: &NsqBridge, observed: &Observed) -> Vec<String> {

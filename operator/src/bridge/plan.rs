@@ -41,25 +41,25 @@ pub fn plan(bridge: &NsqBridge, observed: &Observed) -> Plan {
     let (replicas, ready_replicas, settled) = counts(observed);
     let desired = bridge.spec.replicas;
     let ready = match (&missing, &invalid) {
-        (Some(why), _) => state("Ready", false, "ClusterMissing", why.clone()),
-        (_, Some(why)) => state("Ready", false, "InvalidSpec", why.clone()),
+        (Some(why), _) => ConditionState::new("Ready", false, "ClusterMissing", why.clone()),
+        (_, Some(why)) => ConditionState::new("Ready", false, "InvalidSpec", why.clone()),
         _ if apply.is_none() && ready_replicas >= desired && settled => {
             let message = format!("{ready_replicas} pods carry messages over");
-            state("Ready", true, "Ready", message)
+            ConditionState::new("Ready", true, "Ready", message)
         }
         _ => {
             let message = format!("{ready_replicas} of {desired} pods ready");
-            state("Ready", false, "PodsNotReady", message)
+            ConditionState::new("Ready", false, "PodsNotReady", message)
         }
     };
     let is_on_its_way = !ready.is_true && missing.is_none() && invalid.is_none();
     let reconciling = match is_on_its_way && !is_paused(bridge) {
-        true => state("Reconciling", true, "Applying", ready.message.clone()),
-        false => state("Reconciling", false, "UpToDate", String::new()),
+        true => ConditionState::new("Reconciling", true, "Applying", ready.message.clone()),
+        false => ConditionState::new("Reconciling", false, "UpToDate", ""),
     };
     let stalled = match invalid {
-        Some(why) => state("Stalled", true, "InvalidSpec", why),
-        None => state("Stalled", false, "NotStalled", String::new()),
+        Some(why) => ConditionState::new("Stalled", true, "InvalidSpec", why),
+        None => ConditionState::new("Stalled", false, "NotStalled", ""),
     };
     let previous = bridge.status.clone().unwrap_or_default();
     let generation = bridge.metadata.generation;
@@ -106,18 +106,4 @@ fn counts(observed: &Observed) -> (i32, i32, bool) {
         status.ready_replicas.unwrap_or(0),
         settled,
     )
-}
-
-fn state(
-    type_: &'static str,
-    is_true: bool,
-    reason: &'static str,
-    message: String,
-) -> ConditionState {
-    ConditionState {
-        type_,
-        is_true,
-        reason,
-        message,
-    }
 }

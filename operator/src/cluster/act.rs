@@ -14,7 +14,8 @@ use super::build::PUBLISH;
 use super::machines::{OUT_OF_SERVICE, TAINTED_BY};
 use super::names::relocation;
 use super::plan::Action;
-use crate::runtime::context::Context;
+use crate::api::NsqCluster;
+use crate::runtime::context::{Context, key_of};
 
 /// Carries out one step.
 ///
@@ -63,9 +64,8 @@ pub(super) async fn act(
         }
         Action::Hide { pod, node, lookups } => {
             hide(context, node, lookups).await;
-            context
-                .pulses
-                .hidden(&format!("{namespace}/{cluster}"), pod);
+            let key = key_of::<NsqCluster>(namespace, cluster);
+            context.pulses.hidden(&key, pod);
             Ok(())
         }
         Action::Adopt { .. } => adopt(context, action).await,

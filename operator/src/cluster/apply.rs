@@ -11,14 +11,12 @@ use kube::core::DynamicObject;
 use kube::{Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 use thiserror::Error;
 
 use super::act::act;
 use super::build::certificates;
 use super::object::Object;
 use super::plan::{Action, Deletion, Plan};
-use crate::api::{NsqCluster, NsqClusterStatus};
 use crate::runtime::context::Context;
 
 /// Field manager of everything this controller writes.
@@ -85,29 +83,6 @@ pub async fn apply(
     } else {
         Err(failures)
     }
-}
-
-/// Writes the status.
-///
-/// # Errors
-/// The API server refused or could not be reached.
-pub async fn report(
-    client: &Client,
-    namespace: &str,
-    name: &str,
-    status: &NsqClusterStatus,
-) -> Result<(), Failure> {
-    let api: Api<NsqCluster> = Api::namespaced(client.clone(), namespace);
-    let patch = json!({
-        "apiVersion": NsqCluster::api_version(&()),
-        "kind": NsqCluster::kind(&()),
-        "status": status,
-    });
-    let options = PatchParams::apply(MANAGER).force();
-    let written = api
-        .patch_status(name, &options, &Patch::Apply(&patch))
-        .await;
-    done(written, || "write the status".to_owned())
 }
 
 /// Writes one object, as this field manager.

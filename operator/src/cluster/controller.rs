@@ -1,15 +1,15 @@
 //! One pass over an `NsqCluster`: observe, decide, apply, report.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::controller::Action as Next;
 use thiserror::Error;
-use tracing::{info, warn};
+use tracing::info;
 
-use super::apply::{Failure, apply, report};
+use super::apply::{Failure, MANAGER, apply};
 use super::decide;
 use super::observe::{Source, observe};
 use super::observed::Observed;
@@ -18,11 +18,12 @@ use super::validate::validate;
 use crate::api::NsqCluster;
 use crate::runtime::context::{Context, key};
 use crate::runtime::pace::{self, CLUSTERS_A_SECOND};
+use crate::runtime::pass;
+use crate::runtime::report::{NotWritten, report};
 use crate::runtime::watch::Guarded;
 
-/// Longest pass; every request in it has a shorter bound of its own.
+/// Longest pass.
 const PASS: Duration = Duration::from_secs(120);
-const CONTROLLER: &str = "cluster";
 
 /// Why a pass could not be finished.
 #[derive(Debug, Error)]
@@ -32,11 +33,7 @@ pub enum Error {
     #[error("{}", sentences(.0))]
     Apply(Vec<Failure>),
     #[error(transparent)]
-    Report(Failure),
-    #[error("the resource cannot be read: {0}")]
-    Unreadable(String),
-    #[error("the pass took longer than {PASS:?}")]
-    TooLong,
+    Report(#[from] NotWritten),
 }
 
 fn sentences(failures: &[Failure]) -> String {
@@ -48,19 +45,13 @@ fn sentences(failures: &[Failure]) -> String {
 ///
 /// # Errors
 /// Whatever kept the pass from being finished; it is tried again later.
-pub async fn pass(cluster: Arc<Guarded<NsqCluster>>, context: Arc<Context>) -> Result<Next, Error> {
-    let cluster = match &cluster.0 {
-        Ok(cluster) => cluster,
-        Err(invalid) => return Err(Error::Unreadable(invalid.error.clone())),
-    };
-    let begun = Instant::now();
-    let done = tokio::time::timeout(PASS, pass_over(cluster, &context))
-        .await
-        .unwrap_or(Err(Error::TooLong));
-    context.metrics.passed(CONTROLLER, &done, begun.elapsed());
-    let (_, requeue) = done?;
-    context.succeeded(&key(cluster));
-    Ok(Next::requeue(requeue))
+pub async fn pass(
+    cluster: Arc<Guarded<NsqCluster>>,
+    context: Arc<Context>,
+) -> Result<Next, pass::Error<Error>> {
+    let cluster = pass::readable(&cluster)?;
+    let work = pass_over(cluster, &context);
+    pass::run("cluster", PASS, cluster, &context, work).await
 }
 
 /// Whether anything was written, and when to look again.
@@ -72,7 +63,13 @@ async fn pass_over(cluster: &NsqCluster, context: &Context) -> Result<(bool, Dur
     }
     let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
     let plan = decide_on_fresh_facts(cluster, context).await?;
-    let requeue = requeue(&plan, context);
+    let clusters = context.stores.clusters.len();
+    let requeue = pace::requeue(
+        plan.requeue_seconds,
+        QUIET_REQUEUE,
+        clusters,
+        CLUSTERS_A_SECOND,
+    );
     if plan.is_empty(cluster) {
         return Ok((false, requeue));
     }
@@ -82,9 +79,7 @@ async fn pass_over(cluster: &NsqCluster, context: &Context) -> Result<(bool, Dur
     }
     // The status is written even if something failed: it says what was found.
     if cluster.status.as_ref() != Some(&plan.status) {
-        report(&context.client, &namespace, &name, &plan.status)
-            .await
-            .map_err(Error::Report)?;
+        report(&context.client, MANAGER, cluster, &plan.status).await?;
     }
     context.tell(cluster, &plan.events).await;
     if let Err(failures) = &applied {
@@ -93,18 +88,6 @@ async fn pass_over(cluster: &NsqCluster, context: &Context) -> Result<(bool, Dur
     }
     applied.map_err(Error::Apply)?;
     Ok((true, requeue))
-}
-
-/// When to look again: soon if something is going on, and otherwise the later the more clusters there are.
-fn requeue(plan: &Plan, context: &Context) -> Duration {
-    let wait = Duration::from_secs(plan.requeue_seconds);
-    match plan.requeue_seconds >= QUIET_REQUEUE {
-        true => {
-            let count = context.stores.clusters.len();
-            pace::quiet(wait, count, CLUSTERS_A_SECOND, rand::random())
-        }
-        false => wait,
-    }
 }
 
 /// Looks at what the watches know; only if something is to be written, looks again at the API server itself and
@@ -168,12 +151,4 @@ fn log(namespace: &str, name: &str, plan: &Plan) {
             event.note
         );
     }
-}
-
-/// Called when a pass has failed; says when to try again.
-pub fn failed(cluster: Arc<Guarded<NsqCluster>>, error: &Error, context: Arc<Context>) -> Next {
-    let key = key(cluster.as_ref());
-    let wait = context.failed(&key);
-    warn!(cluster = key, error = %error, "the pass failed, next try in {wait:.1?}");
-    Next::requeue(wait)
 }

@@ -21,7 +21,8 @@ use super::plan::surplus_pods;
 use super::pods::pod_state;
 use super::relocations::relocation_state;
 use super::validate::ValidatedCluster;
-use crate::runtime::context::Context;
+use crate::api::NsqCluster;
+use crate::runtime::context::{Context, key_of};
 
 /// Where to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub async fn observe(
         volumes: claims.iter().filter_map(volume).collect(),
         ..Observed::default()
     };
-    let key = format!("{}/{}", cluster.namespace, cluster.name);
+    let key = key_of::<NsqCluster>(&cluster.namespace, &cluster.name);
     if cluster.replication.is_some() {
         observed.pulses = context.pulses.of(&key);
         if observed.pods.iter().any(|pod| pod.unplaced) {
@@ -70,11 +71,7 @@ pub async fn observe(
     } else if cluster.external.is_some() {
         observed.machines = machines::machines(context, &observed, Source::Watched).await?;
     }
-    if cluster
-        .tls
-        .as_ref()
-        .is_some_and(|tls| tls.issuer_ref.is_some())
-    {
+    if cluster.issued().is_some() {
         let (state, found) = certificate(context, cluster).await?;
         observed.certificate = state;
         observed.objects.extend(found);

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::names::{self, Component, Node, PAIR_SIZE};
 use crate::api::{
-    Durability, ExternalType, IssuerRef, MirrorAck, NodeLossPolicy, NsqCluster, NsqdSpec,
+    Durability, ExternalSpec, IssuerRef, MirrorAck, NodeLossPolicy, NsqCluster, NsqdSpec,
     OnPeerLoss, REBALANCE_ANNOTATION, Resources, Scalar, ScaleDown, StorageSpec, TlsSpec,
     VolumeRetention, is_paused,
 };
@@ -90,7 +90,8 @@ pub struct ValidatedCluster {
     pub auth_secret: Option<String>,
     /// Secret with the tokens of the HTTP APIs.
     pub http_tokens: Option<String>,
-    pub external: Option<External>,
+    /// The way in from outside.
+    pub external: Option<ExternalSpec>,
     pub nsqd: Daemon,
     pub durability: Durability,
     /// `None`: the nodes of a pair are independent of each other.
@@ -101,6 +102,15 @@ pub struct ValidatedCluster {
     pub nsqlookupd: Daemon,
 }
 
+impl ValidatedCluster {
+    /// Whose certificates cert-manager is asked for, and who is to issue them; `None` if nobody is asked.
+    #[must_use]
+    pub fn issued(&self) -> Option<(&Tls, &IssuerRef)> {
+        let tls = self.tls.as_ref()?;
+        Some((tls, tls.issuer_ref.as_ref()?))
+    }
+}
+
 /// Certificates of every node.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tls {
@@ -109,16 +119,6 @@ pub struct Tls {
     pub required: bool,
     /// Who of cert-manager issues the certificate.
     pub issuer_ref: Option<IssuerRef>,
-}
-
-/// The way in from outside.
-#[derive(Debug, Clone, PartialEq)]
-pub struct External {
-    pub type_: ExternalType,
-    /// Of all machines; without it each has its own.
-    pub address: Option<String>,
-    pub http: bool,
-    pub annotations: BTreeMap<String, String>,
 }
 
 /// How the two nodes of a pair mirror each other.
@@ -174,12 +174,7 @@ pub fn validate(cluster: &NsqCluster) -> Result<ValidatedCluster, Invalid> {
         tls: spec.tls.as_ref().map(|tls| certificates(cluster, tls)),
         auth_secret: spec.auth.as_ref().map(|auth| auth.secret_name.clone()),
         http_tokens: spec.http_tokens.as_ref().map(|it| it.secret_name.clone()),
-        external: spec.external.as_ref().map(|external| External {
-            type_: external.type_,
-            address: external.address.clone(),
-            http: external.http,
-            annotations: external.annotations.clone(),
-        }),
+        external: spec.external.clone(),
         nsqd: Daemon {
             replicas: nodes,
             image: nsqd.image.clone().unwrap_or_else(|| spec.image.clone()),

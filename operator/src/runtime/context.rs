@@ -17,6 +17,7 @@ use tracing::warn;
 use super::metrics::Metrics;
 use super::probe::Pulses;
 use super::watch::Stores;
+use crate::api::is_ready;
 use crate::backoff::Backoff;
 use crate::cluster::leaving::Sightings;
 use crate::cluster::plan::{self, BUSY_REQUEUE, EventKind};
@@ -28,6 +29,8 @@ const RETRY: Backoff = Backoff {
 };
 /// NSQ's nodes answer at once or count as silent.
 const NODE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest note of an event in bytes; the API server takes 1 kB.
+const NOTE_MAX: usize = 1000;
 
 /// Shared by all passes.
 pub struct Context {
@@ -110,10 +113,7 @@ impl Context {
     pub fn count_resources(&self) {
         let mut counts = BTreeMap::new();
         let mut count = |kind, conditions: Option<&[Condition]>| {
-            let conditions = conditions.unwrap_or_default();
-            let ready = conditions
-                .iter()
-                .any(|condition| condition.type_ == "Ready" && condition.status == "True");
+            let ready = is_ready(conditions.unwrap_or_default());
             *counts.entry((kind, ready)).or_insert(0) += 1;
         };
         for cluster in self.stores.clusters.state() {
@@ -165,13 +165,14 @@ impl Context {
             namespace: about.namespace.clone(),
             ..ObjectReference::default()
         });
+        let note = &event.note[..event.note.floor_char_boundary(NOTE_MAX)];
         let event = Event {
             type_: match event.kind {
                 EventKind::Normal => EventType::Normal,
                 EventKind::Warning => EventType::Warning,
             },
             reason: event.reason.to_owned(),
-            note: Some(event.note.clone()),
+            note: Some(note.to_owned()),
             action: event.reason.to_owned(),
             secondary: pod,
         };
@@ -181,14 +182,19 @@ impl Context {
     }
 }
 
-/// `namespace/name`, the key of a resource in our maps.
+/// `kind namespace/name`, the key of a resource in our maps: a topic may be called like its cluster.
 #[must_use]
-pub fn key<K: ResourceExt>(resource: &K) -> String {
-    format!(
-        "{}/{}",
-        resource.namespace().unwrap_or_default(),
-        resource.name_any()
+pub fn key<K: Resource<DynamicType = ()>>(resource: &K) -> String {
+    key_of::<K>(
+        &resource.namespace().unwrap_or_default(),
+        &resource.name_any(),
     )
+}
+
+/// As [`key`].
+#[must_use]
+pub fn key_of<K: Resource<DynamicType = ()>>(namespace: &str, name: &str) -> String {
+    format!("{} {namespace}/{name}", K::kind(&()))
 }
 
 /// A panic elsewhere leaves these maps as good as before.

@@ -1,4 +1,4 @@
-//! /metrics, /healthz and /readyz.
+//! /metrics, /healthz and /readyz, and what holds the memory.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
+use jemalloc_pprof::PROF_CTL;
 use tokio::net::TcpListener;
 
 use super::metrics::Metrics;
@@ -36,6 +37,7 @@ pub async fn serve(address: SocketAddr, health: Health) -> anyhow::Result<()> {
         )
         .route("/healthz", get(|| async { "OK" }))
         .route("/readyz", get(ready))
+        .route("/debug/pprof/heap", get(heap_profile))
         .with_state(health);
     tokio::spawn(async move {
         if let Err(err) = axum::serve(listener, router).await {
@@ -43,6 +45,18 @@ pub async fn serve(address: SocketAddr, health: Health) -> anyhow::Result<()> {
         }
     });
     Ok(())
+}
+
+/// The live heap for `go tool pprof`, with names in it, as the daemons have it.
+async fn heap_profile() -> Result<Vec<u8>, (StatusCode, String)> {
+    let unavailable = |why: String| (StatusCode::NOT_IMPLEMENTED, why);
+    let control = PROF_CTL.as_ref();
+    let control = control.ok_or_else(|| unavailable("built without heap profiles".to_owned()))?;
+    // Giving addresses their names takes a while.
+    let dumped = tokio::task::spawn_blocking(|| control.blocking_lock().dump_pprof()).await;
+    dumped
+        .map_err(|err| unavailable(err.to_string()))?
+        .map_err(|err| unavailable(err.to_string()))
 }
 
 async fn ready(State(health): State<Health>) -> (StatusCode, &'static str) {

@@ -3,11 +3,14 @@
 pub mod client;
 pub mod context;
 pub mod http;
+pub mod kept;
 pub mod lease;
 pub mod metrics;
 pub mod pace;
+pub mod pass;
 pub mod permissions;
 pub mod probe;
+pub mod report;
 pub mod watch;
 
 use std::net::SocketAddr;

@@ -11,6 +11,17 @@ pub const TOPICS_A_SECOND: u32 = 8;
 /// What is never looked at again does not come back by itself either.
 const LONGEST: Duration = Duration::from_secs(3600);
 
+/// When to look again: at the time that was planned if something is going on, that is before `quiet_seconds`; and otherwise
+/// the later the more resources there are.
+#[must_use]
+pub fn requeue(seconds: u64, quiet_seconds: u64, count: usize, a_second: u32) -> Duration {
+    let wait = Duration::from_secs(seconds);
+    match seconds >= quiet_seconds {
+        true => quiet(wait, count, a_second, rand::random()),
+        false => wait,
+    }
+}
+
 /// Time until the next look at one of `count` resources that is quiet: `least`, or longer if they are many. `luck`, from 0 to
 /// 1, spreads those that were looked at together.
 #[must_use]
@@ -24,6 +35,13 @@ pub fn quiet(least: Duration, count: usize, a_second: u32, luck: f64) -> Duratio
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_going_on_is_looked_at_in_time() {
+        let seconds = |planned| requeue(planned, 60, 10_000, 4).as_secs();
+        assert_eq!(seconds(5), 5);
+        assert!(seconds(60) > 2000);
+    }
 
     #[test]
     fn many_are_looked_at_less_often_and_not_together() {

@@ -14,7 +14,7 @@ use kube::runtime::reflector::ObjectRef;
 use nsq_http_api::{Client, ClientOptions, PairStatus};
 use tokio::sync::mpsc;
 
-use super::context::Context;
+use super::context::{Context, key_of};
 use super::watch::Guarded;
 use crate::api::NsqCluster;
 use crate::cluster::build::{COMPONENT, INSTANCE};
@@ -40,7 +40,7 @@ pub struct Pulses {
 }
 
 impl Pulses {
-    /// Those of one cluster, whose key is `namespace/name`.
+    /// Those of one cluster, by its [`key_of`].
     #[must_use]
     pub fn of(&self, cluster: &str) -> Vec<Pulse> {
         let all = self.lock();
@@ -187,7 +187,7 @@ fn targets(context: &Context) -> Vec<Target> {
             Ok(cluster) => in_pairs(u32::try_from(cluster.spec.nsqd.replicas).unwrap_or(0), true),
             Err(_) => 0,
         };
-        let key = format!("{namespace}/{name}");
+        let key = key_of::<NsqCluster>(&namespace, &name);
         // Those that are to be removed are nodes of a pair until they are.
         let prefix = format!("{name}-{}-", Component::Nsqd);
         let from = (namespace.clone(), prefix.clone());

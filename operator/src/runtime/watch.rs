@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::Api;
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::controller::Config;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, watcher};
@@ -24,6 +24,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::context::Context;
+use super::kept::{self, Kept};
+use super::pass;
 use crate::api::{NsqBridge, NsqCluster, NsqTopic};
 use crate::cluster::build::{INSTANCE, MANAGED_BY, OPERATOR, PAIR};
 use crate::cluster::machines;
@@ -151,34 +153,26 @@ pub async fn run(
                 Some((woken.recv().await?, woken))
             }))
             .graceful_shutdown_on(stop.clone())
-            .run(
-                cluster::controller::pass,
-                cluster::controller::failed,
-                context.clone(),
-            );
-    // A topic is looked at whenever its cluster reports something new: a node has come, or has come back.
+            .run(cluster::controller::pass, pass::failed, context.clone());
+    // A topic is looked at whenever its cluster reports something new: a node has come, or has come back. What it
+    // reports is not read.
     let known = streams.stores.topics.clone();
-    let cluster_api: Api<Guarded<NsqCluster>> = api(&context.client, namespace);
+    let cluster_api: Api<PartialObjectMeta<NsqCluster>> = api(&context.client, namespace);
+    let reports = watcher(cluster_api, watcher::Config::default())
+        .default_backoff()
+        .touched_objects();
     let topics = Controller::for_stream(changes(streams.topics), streams.stores.topics)
         .with_config(config())
-        .watches(cluster_api, watcher::Config::default(), move |cluster| {
+        .watches_stream(reports, move |cluster: PartialObjectMeta<NsqCluster>| {
             topics_of(&known, &cluster)
         })
         .graceful_shutdown_on(stop.clone())
-        .run(
-            topic::controller::pass,
-            topic::controller::failed,
-            context.clone(),
-        );
+        .run(topic::controller::pass, pass::failed, context.clone());
     let bridges = Controller::for_stream(changes(streams.bridges), streams.stores.bridges)
         .with_config(config())
         .owns_stream(streams.deployments)
         .graceful_shutdown_on(stop)
-        .run(
-            bridge::controller::pass,
-            bridge::controller::failed,
-            context,
-        );
+        .run(bridge::controller::pass, pass::failed, context);
     future::join3(drain(clusters), drain(topics), drain(bridges)).await;
 }
 
@@ -195,19 +189,13 @@ async fn drain<T, E: Debug>(passes: impl Stream<Item = Result<T, E>>) {
 
 fn watched<K>(api: Api<K>, config: watcher::Config) -> (Store<K>, Watched<K>)
 where
-    K: Resource<DynamicType = ()>
-        + ResourceExt
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
+    K: Kept<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
-    let seen = reflector::reflector(writer, watcher(api, config))
+    let seen = watcher(api, config)
         .default_backoff()
-        .modify(|object| object.managed_fields_mut().clear())
+        .modify(kept::only_what_is_read)
+        .reflect(writer)
         .touched_objects()
         .boxed();
     (store, seen)
@@ -272,7 +260,7 @@ fn cluster_of<K: ResourceExt>(part: K) -> Option<ObjectRef<Guarded<NsqCluster>>>
 
 fn topics_of(
     topics: &Store<Guarded<NsqTopic>>,
-    cluster: &Guarded<NsqCluster>,
+    cluster: &PartialObjectMeta<NsqCluster>,
 ) -> Vec<ObjectRef<Guarded<NsqTopic>>> {
     let (name, namespace) = (cluster.name_any(), cluster.namespace());
     let belongs = |topic: &&Arc<Guarded<NsqTopic>>| {

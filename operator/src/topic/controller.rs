@@ -1,7 +1,7 @@
 //! One pass over an `NsqTopic`: observe, plan, call, report.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams};
@@ -10,59 +10,49 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 use thiserror::Error;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::apply::make_calls;
 use super::observe::{Address, ask_all};
 use super::observed::{ClusterState, Observed};
 use super::plan::{FinalizerChange, QUIET_REQUEUE, plan};
-use crate::api::{NsqTopic, NsqTopicStatus, TOPIC_FINALIZER};
+use crate::api::{NsqTopic, TOPIC_FINALIZER};
 use crate::cluster::build::{COMPONENT, INSTANCE};
 use crate::cluster::names::Component;
 use crate::cluster::observe::http_address;
 use crate::runtime::context::{Context, key};
 use crate::runtime::pace::{self, TOPICS_A_SECOND};
+use crate::runtime::pass;
+use crate::runtime::report::{NotWritten, report};
 use crate::runtime::watch::Guarded;
 
-/// Longest pass; every request in it has a shorter bound of its own.
+/// Longest pass.
 const PASS: Duration = Duration::from_secs(120);
-const CONTROLLER: &str = "topic";
 /// Field manager of everything this controller writes.
 const MANAGER: &str = "nsq-operator/topic";
 
 /// Why a pass could not be finished.
 #[derive(Debug, Error)]
 pub enum Error {
-    #[error("cannot {what}: {source}")]
-    Write {
-        what: &'static str,
-        source: kube::Error,
-    },
+    #[error("cannot write the finalizer: {0}")]
+    Finalizer(#[source] kube::Error),
+    #[error(transparent)]
+    Report(#[from] NotWritten),
     #[error("{0}")]
     Calls(String),
-    #[error("the resource cannot be read: {0}")]
-    Unreadable(String),
-    #[error("the pass took longer than {PASS:?}")]
-    TooLong,
 }
 
 /// Called for every change and when a requeue is due.
 ///
 /// # Errors
 /// Whatever kept the pass from being finished; it is tried again later.
-pub async fn pass(topic: Arc<Guarded<NsqTopic>>, context: Arc<Context>) -> Result<Action, Error> {
-    let topic = match &topic.0 {
-        Ok(topic) => topic,
-        Err(invalid) => return Err(Error::Unreadable(invalid.error.clone())),
-    };
-    let begun = Instant::now();
-    let done = tokio::time::timeout(PASS, pass_over(topic, &context))
-        .await
-        .unwrap_or(Err(Error::TooLong));
-    context.metrics.passed(CONTROLLER, &done, begun.elapsed());
-    let (_, requeue) = done?;
-    context.succeeded(&key(topic));
-    Ok(Action::requeue(requeue))
+pub async fn pass(
+    topic: Arc<Guarded<NsqTopic>>,
+    context: Arc<Context>,
+) -> Result<Action, pass::Error<Error>> {
+    let topic = pass::readable(&topic)?;
+    let work = pass_over(topic, &context);
+    pass::run("topic", PASS, topic, &context, work).await
 }
 
 /// Whether anything was changed, and when to look again.
@@ -70,7 +60,8 @@ async fn pass_over(topic: &NsqTopic, context: &Context) -> Result<(bool, Duratio
     let name = topic.topic_name();
     let observed = observe(topic, context, &name).await;
     let plan = plan(topic, &observed);
-    let requeue = requeue(plan.requeue_seconds, context);
+    let topics = context.stores.topics.len();
+    let requeue = pace::requeue(plan.requeue_seconds, QUIET_REQUEUE, topics, TOPICS_A_SECOND);
     let mut changed = !plan.steps.is_empty() || plan.finalizer.is_some();
     if plan.finalizer == Some(FinalizerChange::Add) {
         // Before the topic is made, or its deletion could be missed.
@@ -84,7 +75,7 @@ async fn pass_over(topic: &NsqTopic, context: &Context) -> Result<(bool, Duratio
         && topic.status.as_ref() != Some(status)
     {
         changed = true;
-        write_status(topic, context, status).await?;
+        report(&context.client, MANAGER, topic, status).await?;
     }
     context.tell(topic, &plan.events).await;
     called.map_err(Error::Calls)?;
@@ -95,18 +86,6 @@ async fn pass_over(topic: &NsqTopic, context: &Context) -> Result<(bool, Duratio
         }
     }
     Ok((changed, requeue))
-}
-
-/// When to look again: soon if something is going on, and otherwise the later the more topics there are.
-fn requeue(seconds: u64, context: &Context) -> Duration {
-    let wait = Duration::from_secs(seconds);
-    match seconds >= QUIET_REQUEUE {
-        true => {
-            let count = context.stores.topics.len();
-            pace::quiet(wait, count, TOPICS_A_SECOND, rand::random())
-        }
-        false => wait,
-    }
 }
 
 async fn observe(topic: &NsqTopic, context: &Context, name: &str) -> Observed {
@@ -174,26 +153,6 @@ fn rival(topic: &NsqTopic, context: &Context, name: &str) -> Option<String> {
         .next()
 }
 
-async fn write_status(
-    topic: &NsqTopic,
-    context: &Context,
-    status: &NsqTopicStatus,
-) -> Result<(), Error> {
-    let patch = json!({
-        "apiVersion": NsqTopic::api_version(&()),
-        "kind": NsqTopic::kind(&()),
-        "status": status,
-    });
-    let options = PatchParams::apply(MANAGER).force();
-    let written = api(topic, context)
-        .patch_status(&topic.name_any(), &options, &Patch::Apply(&patch))
-        .await;
-    written.map(drop).map_err(|source| Error::Write {
-        what: "write the status",
-        source,
-    })
-}
-
 async fn write_finalizer(topic: &NsqTopic, context: &Context, wanted: bool) -> Result<(), Error> {
     let mut finalizers = topic.finalizers().to_vec();
     finalizers.retain(|name| name != TOPIC_FINALIZER);
@@ -205,7 +164,9 @@ async fn write_finalizer(topic: &NsqTopic, context: &Context, wanted: bool) -> R
         "resourceVersion": topic.resource_version(),
         "finalizers": finalizers,
     }});
-    let written = api(topic, context)
+    let namespace = topic.namespace().unwrap_or_default();
+    let api: Api<NsqTopic> = Api::namespaced(context.client.clone(), &namespace);
+    let written = api
         .patch(
             &topic.name_any(),
             &PatchParams::default(),
@@ -214,24 +175,6 @@ async fn write_finalizer(topic: &NsqTopic, context: &Context, wanted: bool) -> R
         .await;
     match written {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        other => other.map(drop).map_err(|source| Error::Write {
-            what: "write the finalizer",
-            source,
-        }),
+        other => other.map(drop).map_err(Error::Finalizer),
     }
-}
-
-fn api(topic: &NsqTopic, context: &Context) -> Api<NsqTopic> {
-    Api::namespaced(
-        context.client.clone(),
-        &topic.namespace().unwrap_or_default(),
-    )
-}
-
-/// Called when a pass has failed; says when to try again.
-pub fn failed(topic: Arc<Guarded<NsqTopic>>, error: &Error, context: Arc<Context>) -> Action {
-    let key = key(topic.as_ref());
-    let wait = context.failed(&key);
-    warn!(topic = key, error = %error, "the pass failed, next try in {wait:.1?}");
-    Action::requeue(wait)
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::observed::{ClusterState, Held, NodeState, Observed};
 use crate::api::{
     ConditionState, Conditions, DeletionPolicy, NsqTopic, NsqTopicSpec, NsqTopicStatus,
-    TOPIC_FINALIZER, TopicSettings, is_paused,
+    TOPIC_FINALIZER, TopicSettings, is_paused, is_ready,
 };
 use crate::cluster::names::Component;
 use crate::cluster::plan::{Event, EventKind};
@@ -78,7 +78,8 @@ pub fn plan(topic: &NsqTopic, observed: &Observed) -> Plan {
     let status = status(topic, observed, rule);
     Plan {
         finalizer: finalizer(topic),
-        requeue_seconds: if steps.is_empty() && is_ready(&status) {
+        requeue_seconds: if steps.is_empty() && (is_ready(&status.conditions) || is_told(observed))
+        {
             QUIET_REQUEUE
         } else {
             BUSY_REQUEUE
@@ -87,6 +88,11 @@ pub fn plan(topic: &NsqTopic, observed: &Observed) -> Plan {
         steps,
         status: Some(status),
     }
+}
+
+/// What the topic waits for is told by its cluster: nobody has to look for it.
+fn is_told(observed: &Observed) -> bool {
+    observed.cluster != ClusterState::Present || observed.nodes.is_empty()
 }
 
 /// What governs a topic that is to stay.
@@ -326,32 +332,19 @@ fn conditions(
     moving: bool,
 ) -> Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
     let stuck = !ready && !moving;
-    let state = |type_, is_true, reason, message| ConditionState {
-        type_,
-        is_true,
-        reason,
-        message,
-    };
     let states = [
-        state("Ready", ready, reason, message.clone()),
-        if moving {
-            state("Reconciling", true, reason, message.clone())
-        } else {
-            state("Reconciling", false, "UpToDate", String::new())
+        ConditionState::new("Ready", ready, reason, message.clone()),
+        match moving {
+            true => ConditionState::new("Reconciling", true, reason, message.clone()),
+            false => ConditionState::new("Reconciling", false, "UpToDate", ""),
         },
-        if stuck {
-            state("Stalled", true, reason, message)
-        } else {
-            state("Stalled", false, "NotStalled", String::new())
+        match stuck {
+            true => ConditionState::new("Stalled", true, reason, message),
+            false => ConditionState::new("Stalled", false, "NotStalled", ""),
         },
     ];
     let previous = topic.status_or_default().conditions;
     Conditions::new(&previous, topic.metadata.generation, observed.now).next(&states)
-}
-
-fn is_ready(status: &NsqTopicStatus) -> bool {
-    let mut conditions = status.conditions.iter();
-    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 fn events(topic: &NsqTopic, status: &NsqTopicStatus) -> Vec<Event> {

@@ -1,9 +1,10 @@
 //! kubectl and helm, as a person would use them.
 
+use std::collections::BTreeMap;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 /// Time between two looks while waiting.
@@ -138,6 +139,42 @@ impl Kubectl {
             .iter()
             .filter_map(|pod| pod["metadata"]["name"].as_str());
         Ok(names.map(str::to_owned).collect())
+    }
+
+    /// Uids of the pods with this label, by name.
+    pub fn uids(&self, selector: &str) -> Result<BTreeMap<String, String>> {
+        let pods = self.pods(selector)?.into_iter();
+        pods.map(|pod| Ok((pod.clone(), self.uid(&pod)?))).collect()
+    }
+
+    /// How many of the pods with this label are ready.
+    pub fn ready_pods(&self, selector: &str) -> Result<usize> {
+        let pods = self.json(&["get", "pods", "-l", selector])?;
+        let ready = |pod: &&Value| {
+            let conditions = pod["status"]["conditions"].as_array();
+            let mut conditions = conditions.into_iter().flatten();
+            conditions.any(|it| it["type"] == "Ready" && it["status"] == "True")
+        };
+        let pods = pods["items"].as_array().into_iter().flatten();
+        Ok(pods.filter(ready).count())
+    }
+
+    /// Waits until nothing of these kinds has this label any more.
+    pub fn until_gone(&self, of: &str, kinds: &str, selector: &str, seconds: u64) -> Result<()> {
+        let what = format!("nothing is left of {of}");
+        self.until(&what, seconds, |kubectl| {
+            let left = kubectl.run(&["get", kinds, "-l", selector, "-o", "name"])?;
+            let left = left.trim();
+            ensure!(left.is_empty(), "there are {left}");
+            Ok(())
+        })
+    }
+
+    /// Changes what the manifest of the cluster `demo` says: a part of its spec, as JSON.
+    pub fn change(&self, spec: &str) -> Result<()> {
+        let patch = format!(r#"{{"spec":{spec}}}"#);
+        self.run(&["patch", "nsqcluster", "demo", "--type=merge", "-p", &patch])?;
+        Ok(())
     }
 
     /// A pod's uid: another pod of the same name has another.

@@ -55,6 +55,13 @@ pub fn retag(image: &str, name: &str) -> Result<()> {
     script("retag.sh", &[image, name])
 }
 
+/// A program that was built beside this one.
+pub fn beside(name: &str) -> Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name(name);
+    ensure!(path.is_file(), "{} is not built", path.display());
+    Ok(path)
+}
+
 /// What runs a command where only the machines' own addresses are reached.
 pub fn outside() -> Result<PathBuf> {
     Ok(scripts().context("no scripts")?.join("outside.sh"))

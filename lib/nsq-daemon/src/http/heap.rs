@@ -1,18 +1,13 @@
 //! `/debug/pprof/heap`: what holds the memory, function by function, under Go's path and in Go's format.
 //!
-//! The allocator remembers one allocation in every 512 KiB with its stack, as Go does, until it is given back. It is
-//! told to in `.cargo/config.toml`, when it is built.
+//! The [allocator](crate::allocator) remembers one allocation in every 512 KiB with its stack, as Go does, until it is
+//! given back.
 
 use std::path::Path;
 
 use jemalloc_pprof::{JemallocProfCtl, PROF_CTL};
-use tikv_jemallocator::Jemalloc;
 
 use super::{Answer, ApiError, Params};
-
-/// Of every program that has this library in it: all daemons and tools.
-#[global_allocator]
-static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Where the allocator writes before it is read back: memory, and there on a read-only root too.
 const SHARED_MEMORY: &str = "/dev/shm";

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -16,9 +16,8 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 
 use super::ApiError;
+use crate::reread::Reread;
 
-/// How often the file is looked at.
-const LOOK: Duration = Duration::from_secs(1);
 /// Largest file, in bytes.
 const MAX_FILE: u64 = 64 << 10;
 
@@ -35,30 +34,19 @@ pub struct TokenError {
 #[derive(Debug)]
 pub struct Tokens {
     file: PathBuf,
-    known: Mutex<Known>,
-}
-
-#[derive(Debug)]
-struct Known {
-    looked: Instant,
-    /// When it was changed, and its size.
-    stamp: Option<(SystemTime, u64)>,
     /// Of equal length, whatever the tokens are: comparing tells nothing about them.
-    digests: Vec<[u8; 32]>,
+    digests: Mutex<Reread<Vec<[u8; 32]>>>,
 }
 
 impl Tokens {
     /// # Errors
     /// The file cannot be read, or has no token.
     pub fn open(file: &Path) -> Result<Arc<Self>, TokenError> {
-        let (stamp, digests) = read(file)?;
-        let known = Mutex::new(Known {
-            looked: Instant::now(),
-            stamp: Some(stamp),
-            digests,
-        });
-        let file = file.to_owned();
-        Ok(Arc::new(Self { file, known }))
+        let digests = Reread::open(&[file], || read(file))?;
+        Ok(Arc::new(Self {
+            file: file.to_owned(),
+            digests: Mutex::new(digests),
+        }))
     }
 
     /// Lets into `router` only who brings a token.
@@ -75,31 +63,18 @@ impl Tokens {
             return false;
         };
         let digest = digest(token.trim());
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.saturating_duration_since(known.looked) >= LOOK {
-            known.looked = now;
-            self.look(&mut known);
-        }
-        // All of them, whichever it is.
-        let found = known.digests.iter().map(|known| known.ct_eq(&digest));
-        found.fold(0u8, |any, equal| any | equal.unwrap_u8()) == 1
-    }
-
-    fn look(&self, known: &mut Known) {
-        let stamp = stamp(&self.file);
-        if stamp.is_some() && stamp == known.stamp {
-            return;
-        }
-        match read(&self.file) {
-            Ok((stamp, digests)) => {
-                (known.stamp, known.digests) = (Some(stamp), digests);
-                tracing::info!("HTTP: tokens were read anew");
-            }
-            Err(error) => {
-                (known.stamp, known.digests) = (None, Vec::new());
+        let mut known = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.look(now, &[&self.file], || read(&self.file)) {
+            None => {}
+            Some(Ok(())) => tracing::info!("HTTP: tokens were read anew"),
+            Some(Err(error)) => {
+                known.set(Vec::new());
                 tracing::error!("HTTP: nobody is let in - {error}");
             }
         }
+        // All of them, whichever it is.
+        let found = known.value().iter().map(|known| known.ct_eq(&digest));
+        found.fold(0u8, |any, equal| any | equal.unwrap_u8()) == 1
     }
 }
 
@@ -115,21 +90,13 @@ fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-fn stamp(file: &Path) -> Option<(SystemTime, u64)> {
-    let metadata = fs::metadata(file).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
-}
-
-type Read = ((SystemTime, u64), Vec<[u8; 32]>);
-
-fn read(file: &Path) -> Result<Read, TokenError> {
+fn read(file: &Path) -> Result<Vec<[u8; 32]>, TokenError> {
     let failed = |why: String| TokenError {
         path: file.display().to_string(),
         why,
     };
-    // Before reading: what changes in between is seen the next time.
-    let stamp = stamp(file).ok_or_else(|| failed("cannot be read".to_owned()))?;
-    if stamp.1 > MAX_FILE {
+    let metadata = fs::metadata(file).map_err(|error| failed(error.to_string()))?;
+    if metadata.len() > MAX_FILE {
         return Err(failed(format!("larger than {MAX_FILE} bytes")));
     }
     let text = fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
@@ -137,12 +104,14 @@ fn read(file: &Path) -> Result<Read, TokenError> {
     let digests: Vec<_> = tokens.map(digest).collect();
     match digests.is_empty() {
         true => Err(failed("has no token".to_owned())),
-        false => Ok((stamp, digests)),
+        false => Ok(digests),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -1,24 +1,16 @@
 //! What TLS is served with, read again when its files change: certificates are renewed, and authorities exchanged,
 //! without a restart.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Instant;
 
-use tokio::time::Instant;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
 use super::{Clients, Oldest, TlsError, certificates, file_error, verifier};
-
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(1);
-
-/// Files that can be told apart by which they are, when they were changed, and their sizes.
-type Stamp = Vec<Option<(u64, SystemTime, u64)>>;
+use crate::reread::Reread;
 
 /// Everything that is read.
 #[derive(Debug)]
@@ -35,64 +27,39 @@ pub(super) struct Files {
 #[derive(Debug)]
 pub(super) struct Reloading {
     files: Files,
-    known: Mutex<Known>,
-}
-
-#[derive(Debug)]
-struct Known {
-    looked: Instant,
-    stamp: Stamp,
-    config: Arc<ServerConfig>,
+    config: Mutex<Reread<Arc<ServerConfig>>>,
 }
 
 impl Reloading {
     /// # Errors
     /// [`TlsError`] when a file cannot be read, or certificate and key do not belong together.
     pub(super) fn open(files: Files) -> Result<Self, TlsError> {
-        // Before reading: what changes in between is seen the next time.
-        let stamp = files.stamp();
-        let known = Known {
-            looked: Instant::now(),
-            stamp,
-            config: Arc::new(files.read()?),
-        };
+        let config = Reread::open(&files.paths(), || files.read())?;
         Ok(Self {
             files,
-            known: Mutex::new(known),
+            config: Mutex::new(config),
         })
     }
 
     /// For a handshake that begins at `now`. A session of a configuration before cannot be resumed: whoever is no
     /// longer let in has to show a certificate again.
     pub(super) fn at(&self, now: Instant) -> Arc<ServerConfig> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.saturating_duration_since(known.looked) >= LOOK {
-            known.looked = now;
-            let stamp = self.files.stamp();
-            if stamp != known.stamp {
-                match self.files.read() {
-                    Ok(config) => {
-                        (known.stamp, known.config) = (stamp, Arc::new(config));
-                        tracing::info!("TLS: {} was read anew", self.files.cert.display());
-                    }
-                    // Files change one after the other; until they belong together, and whatever is
-                    // wrong with them, what was read before serves on.
-                    Err(error) => tracing::warn!("TLS: the certificates before are kept - {error}"),
-                }
-            }
+        let mut config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        match config.look(now, &self.files.paths(), || self.files.read()) {
+            None => {}
+            Some(Ok(())) => tracing::info!("TLS: {} was read anew", self.files.cert.display()),
+            // Files change one after the other; until they belong together, and whatever is wrong with them, what
+            // was read before serves on.
+            Some(Err(error)) => tracing::warn!("TLS: the certificates before are kept - {error}"),
         }
-        Arc::clone(&known.config)
+        Arc::clone(config.value())
     }
 }
 
 impl Files {
-    fn stamp(&self) -> Stamp {
-        let one = |path: &PathBuf| {
-            let metadata = fs::metadata(path).ok()?;
-            Some((metadata.ino(), metadata.modified().ok()?, metadata.len()))
-        };
+    fn paths(&self) -> Vec<&Path> {
         let all = [&self.cert, &self.key].into_iter().chain(&self.roots);
-        all.map(one).collect()
+        all.map(PathBuf::as_path).collect()
     }
 
     fn clients(&self) -> Clients<'_> {
@@ -103,7 +70,7 @@ impl Files {
         }
     }
 
-    fn read(&self) -> Result<ServerConfig, TlsError> {
+    fn read(&self) -> Result<Arc<ServerConfig>, TlsError> {
         let chain = certificates(&self.cert)?;
         let key = PrivateKeyDer::from_pem_file(&self.key).map_err(file_error(&self.key))?;
         let provider = super::provider();
@@ -112,7 +79,7 @@ impl Files {
             .with_protocol_versions(self.oldest.versions())?
             .with_client_cert_verifier(verifier)
             .with_single_cert(chain, key)?;
-        Ok(config)
+        Ok(Arc::new(config))
     }
 }
 
@@ -128,6 +95,9 @@ impl Clients<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::time::Duration;
+
     use super::*;
 
     fn make() -> (String, String) {

@@ -31,17 +31,18 @@ pub(super) fn token_file() -> String {
 /// What a daemon has besides what every program of a cluster has.
 pub(super) fn daemon_volumes(cluster: &ValidatedCluster) -> Vec<Volume> {
     let tokens = cluster.http_tokens.iter();
-    let tokens = tokens.map(|secret| volume(TOKENS, secret));
+    let tokens = tokens.map(|secret| secret_volume(TOKENS, secret));
     volumes(cluster).into_iter().chain(tokens).collect()
 }
 
 pub(super) fn daemon_mounts(cluster: &ValidatedCluster) -> Vec<VolumeMount> {
     let tokens = cluster.http_tokens.iter();
-    let tokens = tokens.map(|_| mount(TOKENS, TOKENS_AT));
+    let tokens = tokens.map(|_| secret_mount(TOKENS, TOKENS_AT));
     mounts(cluster).into_iter().chain(tokens).collect()
 }
 
-fn volume(name: &str, secret: &str) -> Volume {
+/// The files of a Secret.
+pub(crate) fn secret_volume(name: &str, secret: &str) -> Volume {
     Volume {
         name: name.to_owned(),
         secret: Some(SecretVolumeSource {
@@ -52,7 +53,7 @@ fn volume(name: &str, secret: &str) -> Volume {
     }
 }
 
-fn mount(name: &str, path: &str) -> VolumeMount {
+pub(crate) fn secret_mount(name: &str, path: &str) -> VolumeMount {
     VolumeMount {
         name: name.to_owned(),
         mount_path: path.to_owned(),
@@ -63,12 +64,13 @@ fn mount(name: &str, path: &str) -> VolumeMount {
 
 pub(super) fn volumes(cluster: &ValidatedCluster) -> Vec<Volume> {
     let tls = cluster.tls.iter();
-    tls.map(|tls| volume(TLS, &tls.secret_name)).collect()
+    tls.map(|tls| secret_volume(TLS, &tls.secret_name))
+        .collect()
 }
 
 pub(super) fn mounts(cluster: &ValidatedCluster) -> Vec<VolumeMount> {
     let tls = cluster.tls.iter();
-    tls.map(|_| mount(TLS, MOUNTED_AT)).collect()
+    tls.map(|_| secret_mount(TLS, MOUNTED_AT)).collect()
 }
 
 /// What an `nsq_to_nsq` says to be let in.
@@ -87,17 +89,22 @@ pub(super) fn arguments(cluster: &ValidatedCluster) -> Vec<String> {
 
 /// Where it finds the secret.
 pub(super) fn environment(cluster: &ValidatedCluster) -> Vec<EnvVar> {
-    let variable = |secret: &String| EnvVar {
-        name: AUTH.to_owned(),
+    let secret = cluster.auth_secret.iter();
+    secret.map(|secret| secret_variable(AUTH, secret)).collect()
+}
+
+/// A variable with what a Secret says for AUTH.
+pub(crate) fn secret_variable(name: &str, secret: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
         value_from: Some(EnvVarSource {
             secret_key_ref: Some(SecretKeySelector {
-                name: secret.clone(),
+                name: secret.to_owned(),
                 key: AUTH_KEY.to_owned(),
                 optional: None,
             }),
             ..EnvVarSource::default()
         }),
         ..EnvVar::default()
-    };
-    cluster.auth_secret.iter().map(variable).collect()
+    }
 }

@@ -16,8 +16,7 @@ pub fn certificates() -> ApiResource {
 
 /// The one certificate of all nodes, if the manifest names who issues it.
 pub(super) fn certificate(cluster: &ValidatedCluster) -> Option<Object> {
-    let tls = cluster.tls.as_ref()?;
-    let issuer = tls.issuer_ref.as_ref()?;
+    let (tls, issuer) = cluster.issued()?;
     let (hosts, addresses): (Vec<String>, Vec<String>) = names_of(cluster)
         .into_iter()
         .partition(|name| name.parse::<std::net::IpAddr>().is_err());

@@ -10,8 +10,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::labels::{self, Labels};
 use super::metadata;
+use crate::api::ExternalSpec;
 use crate::cluster::names::{self, Component, Node};
-use crate::cluster::validate::{External, ValidatedCluster};
+use crate::cluster::validate::ValidatedCluster;
 
 const VOLUME: &str = "external";
 const MOUNTED_AT: &str = "/etc/nsq/external";
@@ -121,7 +122,7 @@ pub(super) fn services(cluster: &ValidatedCluster, nodes: u32) -> Vec<Service> {
 
 fn service(
     cluster: &ValidatedCluster,
-    external: &External,
+    external: &ExternalSpec,
     name: String,
     selector: Labels,
     ports: Vec<ServicePort>,

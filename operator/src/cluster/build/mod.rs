@@ -21,6 +21,7 @@ use super::validate::ValidatedCluster;
 use crate::api::NsqCluster;
 
 pub use access::TLS;
+pub(crate) use access::{secret_mount, secret_variable, secret_volume};
 pub use certificate::certificates;
 pub use external::addresses;
 pub use labels::{
@@ -79,16 +80,26 @@ fn metadata(cluster: &ValidatedCluster, name: String, component: Option<Componen
         name: Some(name),
         namespace: Some(cluster.namespace.clone()),
         labels: Some(labels::of(&cluster.name, component)),
-        owner_references: Some(vec![OwnerReference {
-            api_version: NsqCluster::api_version(&()).into_owned(),
-            kind: NsqCluster::kind(&()).into_owned(),
-            name: cluster.name.clone(),
-            uid: cluster.uid.clone(),
-            controller: Some(true),
-            block_owner_deletion: None,
-        }]),
+        owner_references: Some(vec![owner::<NsqCluster>(&cluster.name, &cluster.uid)]),
         ..ObjectMeta::default()
     }
+}
+
+/// With whom an object goes.
+pub(crate) fn owner<K: Resource<DynamicType = ()>>(name: &str, uid: &str) -> OwnerReference {
+    OwnerReference {
+        api_version: K::api_version(&()).into_owned(),
+        kind: K::kind(&()).into_owned(),
+        name: name.to_owned(),
+        uid: uid.to_owned(),
+        controller: Some(true),
+        block_owner_deletion: None,
+    }
+}
+
+/// An empty list is left out, as the API server does.
+pub(crate) fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
 }
 
 fn service_account(cluster: &ValidatedCluster) -> ServiceAccount {

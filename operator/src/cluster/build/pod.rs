@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::labels::{self, Labels};
-use super::{access, external, replication};
+use super::{access, external, replication, some};
 use crate::cluster::flags::{self, Value};
 use crate::cluster::names::{self, Component};
 use crate::cluster::object::hash;
@@ -162,11 +162,6 @@ fn pod_spec(
         volumes: some(access::daemon_volumes(cluster)),
         ..PodSpec::default()
     }
-}
-
-/// An empty list is left out, as the API server does.
-fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
-    (!list.is_empty()).then_some(list)
 }
 
 fn container(cluster: &ValidatedCluster, component: Component, pair: Option<u32>) -> Container {

@@ -6,7 +6,7 @@ use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{access, labels, metadata, pod};
+use super::{access, labels, metadata, pod, some};
 use crate::cluster::names::{self, NSQD_TCP, Node};
 use crate::cluster::object::{WANTED_HASH, hash};
 use crate::cluster::validate::ValidatedCluster;
@@ -61,9 +61,6 @@ fn pod_spec(cluster: &ValidatedCluster, from: Node, to: &[Node]) -> PodSpec {
     let targets = to.iter().map(address);
     arguments.extend(targets.map(|target| format!("--destination-nsqd-tcp-address={target}")));
     arguments.extend(access::arguments(cluster));
-    let some = |environment: Vec<_>| (!environment.is_empty()).then_some(environment);
-    let volumes = access::volumes(cluster);
-    let mounts = access::mounts(cluster);
     // Where the nodes may run and pull their image, this may too.
     let overlay = cluster.nsqd.overlay.as_ref();
     let overlay = overlay.and_then(|overlay| overlay.spec.clone());
@@ -80,7 +77,7 @@ fn pod_spec(cluster: &ValidatedCluster, from: Node, to: &[Node]) -> PodSpec {
             command: Some(vec!["/usr/local/bin/nsq_to_nsq".to_owned()]),
             args: Some(arguments),
             env: some(access::environment(cluster)),
-            volume_mounts: (!mounts.is_empty()).then_some(mounts),
+            volume_mounts: some(access::mounts(cluster)),
             termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
             resources: cluster
                 .replication
@@ -89,7 +86,7 @@ fn pod_spec(cluster: &ValidatedCluster, from: Node, to: &[Node]) -> PodSpec {
             security_context: Some(pod::confined()),
             ..Container::default()
         }],
-        volumes: (!volumes.is_empty()).then_some(volumes),
+        volumes: some(access::volumes(cluster)),
         image_pull_secrets: overlay.image_pull_secrets,
         node_selector: overlay.node_selector,
         tolerations: overlay.tolerations,

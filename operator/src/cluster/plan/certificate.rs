@@ -8,8 +8,7 @@ use crate::api::ConditionState;
 
 /// What is known of the certificate; `None` if nobody was asked for one.
 pub fn condition(cluster: &ValidatedCluster, observed: &Observed) -> Option<ConditionState> {
-    let tls = cluster.tls.as_ref()?;
-    let issuer = tls.issuer_ref.as_ref()?;
+    let (tls, issuer) = cluster.issued()?;
     let name = names::certificate(&cluster.name);
     let (is_true, reason, message) = match &observed.certificate {
         CertificateState::NoCertManager => (
@@ -38,12 +37,12 @@ pub fn condition(cluster: &ValidatedCluster, observed: &Observed) -> Option<Cond
             },
         ),
     };
-    Some(ConditionState {
-        type_: "CertificateReady",
+    Some(ConditionState::new(
+        "CertificateReady",
         is_true,
         reason,
         message,
-    })
+    ))
 }
 
 /// What can be wanted now. Without a certificate the sets stay as they are, and so do their pods, which would be replaced by
@@ -53,11 +52,8 @@ pub fn without_waiting(
     observed: &Observed,
     objects: Vec<Object>,
 ) -> Vec<Object> {
-    let asked = cluster
-        .tls
-        .as_ref()
-        .is_some_and(|tls| tls.issuer_ref.is_some());
-    if !asked || matches!(observed.certificate, CertificateState::Issued { .. }) {
+    if cluster.issued().is_none() || matches!(observed.certificate, CertificateState::Issued { .. })
+    {
         return objects;
     }
     let no_cert_manager = observed.certificate == CertificateState::NoCertManager;

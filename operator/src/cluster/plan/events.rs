@@ -25,15 +25,10 @@ pub struct Event {
     pub pod: Option<String>,
 }
 
-/// Longest note; the API server takes 1 kB.
-const NOTE_MAX: usize = 1000;
-
 impl Event {
     /// About the cluster as a whole.
     #[must_use]
-    pub fn warning(reason: &'static str, mut note: String) -> Self {
-        let end = (0..=NOTE_MAX).rev().find(|&at| note.is_char_boundary(at));
-        note.truncate(end.unwrap_or(0));
+    pub fn warning(reason: &'static str, note: String) -> Self {
         Self {
             kind: EventKind::Warning,
             reason,

@@ -6,8 +6,8 @@ use super::super::build;
 use super::super::names::{self, Component, Node};
 use super::super::object::Object;
 use super::super::observed::Observed;
-use super::super::validate::{External, ValidatedCluster};
-use crate::api::{ConditionState, ExternalStatus, ExternalType};
+use super::super::validate::ValidatedCluster;
+use crate::api::{ConditionState, ExternalSpec, ExternalStatus, ExternalType};
 
 /// The way in, as far as it is open.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -78,21 +78,16 @@ impl Exposure {
         for why in &self.missing {
             message = format!("{message}; {why}");
         }
-        ConditionState {
-            type_: "Exposed",
-            is_true,
-            reason: if is_true {
-                "Reachable"
-            } else {
-                "WaitingForAddress"
-            },
-            message,
-        }
+        let reason = match is_true {
+            true => "Reachable",
+            false => "WaitingForAddress",
+        };
+        ConditionState::new("Exposed", is_true, reason, message)
     }
 }
 
 /// By which address a machine's ports are reached: the one of the manifest, or that of the pod's machine.
-fn host_of(external: &External, observed: &Observed, pod: Option<&str>) -> Option<String> {
+fn host_of(external: &ExternalSpec, observed: &Observed, pod: Option<&str>) -> Option<String> {
     if external.address.is_some() {
         return external.address.clone();
     }
@@ -109,7 +104,7 @@ fn host_of(external: &External, observed: &Observed, pod: Option<&str>) -> Optio
 }
 
 fn open(
-    external: &External,
+    external: &ExternalSpec,
     observed: &Observed,
     name: &str,
     host: Option<String>,

@@ -97,12 +97,8 @@ pub fn condition(pairs: &[PairStatus]) -> Option<ConditionState> {
         ),
         lacking => ("PairsNotMirrored", lacking.join("; ")),
     };
-    Some(ConditionState {
-        type_: "Mirrored",
-        is_true: lacking.is_empty(),
-        reason,
-        message,
-    })
+    let mirrored = lacking.is_empty();
+    Some(ConditionState::new("Mirrored", mirrored, reason, message))
 }
 
 fn sentence(node: &PairNodeStatus) -> String {

@@ -17,8 +17,6 @@ pub const UNREADY_GRACE: SignedDuration = SignedDuration::from_secs(60);
 
 /// Reason of conditions while no node is to run.
 pub const HIBERNATED: &str = "Hibernated";
-/// Longest condition message; the API server takes 32 KiB, people take less.
-const MESSAGE_MAX: usize = 1024;
 
 /// Everything a status is made from.
 pub struct Facts<'a> {
@@ -50,9 +48,9 @@ pub fn status(facts: &Facts<'_>, previous: &NsqClusterStatus) -> NsqClusterStatu
         degraded(facts),
         drain_blocked(facts),
     ];
-    states.extend(pairs::condition(&pairs).map(bounded));
-    states.extend(facts.exposure.map(Exposure::condition).map(bounded));
-    states.extend(certificate::condition(cluster, facts.observed).map(bounded));
+    states.extend(pairs::condition(&pairs));
+    states.extend(facts.exposure.map(Exposure::condition));
+    states.extend(certificate::condition(cluster, facts.observed));
     let service = |name: String, port: u16| format!("{name}.{}.svc:{port}", cluster.namespace);
     NsqClusterStatus {
         observed_generation: cluster.generation,
@@ -82,8 +80,8 @@ pub fn refused(
 ) -> NsqClusterStatus {
     let message = format!("{invalid}; nothing is changed until the manifest is put right");
     let states = [
-        state("Ready", false, "InvalidSpec", message.clone()),
-        state("Reconciling", false, "InvalidSpec", message.clone()),
+        ConditionState::new("Ready", false, "InvalidSpec", message.clone()),
+        ConditionState::new("Reconciling", false, "InvalidSpec", message.clone()),
         stalled(Some(message)),
     ];
     NsqClusterStatus {
@@ -117,7 +115,7 @@ fn counts(facts: &Facts<'_>, component: Component, desired: u32) -> NodeCounts {
 fn ready(facts: &Facts<'_>, nsqd: &NodeCounts, nsqlookupd: &NodeCounts) -> ConditionState {
     if facts.asleep {
         let message = "spec.hibernate is true: no node runs, volumes are kept".to_owned();
-        return state("Ready", false, HIBERNATED, message);
+        return ConditionState::new("Ready", false, HIBERNATED, message);
     }
     let lacking: Vec<String> = [("nsqd", nsqd), ("nsqlookupd", nsqlookupd)]
         .into_iter()
@@ -129,26 +127,26 @@ fn ready(facts: &Facts<'_>, nsqd: &NodeCounts, nsqlookupd: &NodeCounts) -> Condi
             "{} nsqd and {} nsqlookupd ready",
             nsqd.ready, nsqlookupd.ready
         );
-        return state("Ready", true, "Ready", message);
+        return ConditionState::new("Ready", true, "Ready", message);
     }
     let mut message = lacking.join(", ");
     for pod in troubled(facts) {
         message = format!("{message}; {pod}");
     }
-    state("Ready", false, "NodesNotReady", message)
+    ConditionState::new("Ready", false, "NodesNotReady", message)
 }
 
 fn reconciling(facts: &Facts<'_>, nsqd: &NodeCounts, nsqlookupd: &NodeCounts) -> ConditionState {
     if facts.cluster.paused {
         let message = "the annotation nsq.io/paused is set: nothing is changed".to_owned();
-        return state("Reconciling", false, "Paused", message);
+        return ConditionState::new("Reconciling", false, "Paused", message);
     }
     if facts.asleep && facts.writes == 0 {
         let left = facts.observed.pods.len();
         let message = format!("{left} pods still to be stopped");
         return match left {
-            0 => state("Reconciling", false, HIBERNATED, "no node runs".to_owned()),
-            _ => state("Reconciling", true, "Hibernating", message),
+            0 => ConditionState::new("Reconciling", false, HIBERNATED, "no node runs".to_owned()),
+            _ => ConditionState::new("Reconciling", true, "Hibernating", message),
         };
     }
     let outdated = |pod| roll::is_outdated(pod, facts.wanted, facts.observed);
@@ -167,24 +165,24 @@ fn reconciling(facts: &Facts<'_>, nsqd: &NodeCounts, nsqlookupd: &NodeCounts) ->
         ("Starting", "waiting for pods to become ready".to_owned())
     } else {
         let message = "everything is as declared".to_owned();
-        return state("Reconciling", false, "UpToDate", message);
+        return ConditionState::new("Reconciling", false, "UpToDate", message);
     };
-    state("Reconciling", true, reason, message)
+    ConditionState::new("Reconciling", true, reason, message)
 }
 
 fn stalled(reason: Option<String>) -> ConditionState {
     match reason {
-        Some(message) => state("Stalled", true, "InvalidSpec", message),
-        None => state("Stalled", false, "NotStalled", String::new()),
+        Some(message) => ConditionState::new("Stalled", true, "InvalidSpec", message),
+        None => ConditionState::new("Stalled", false, "NotStalled", ""),
     }
 }
 
 fn degraded(facts: &Facts<'_>) -> ConditionState {
     let troubled = troubled(facts);
     if facts.asleep || troubled.is_empty() {
-        return state("Degraded", false, "NodesHealthy", String::new());
+        return ConditionState::new("Degraded", false, "NodesHealthy", "");
     }
-    state("Degraded", true, "NodesUnhealthy", troubled.join("; "))
+    ConditionState::new("Degraded", true, "NodesUnhealthy", troubled.join("; "))
 }
 
 /// Pods that are not merely starting.
@@ -211,32 +209,12 @@ fn troubled(facts: &Facts<'_>) -> Vec<String> {
 
 fn drain_blocked(facts: &Facts<'_>) -> ConditionState {
     match &facts.scaling.kept {
-        Some(Kept::Blocked(why)) => state("DrainBlocked", true, "NodeNotEmpty", why.clone()),
-        Some(Kept::Waiting(why)) => state("DrainBlocked", false, "Draining", why.clone()),
-        None => state("DrainBlocked", false, "NothingToDrain", String::new()),
+        Some(Kept::Blocked(why)) => {
+            ConditionState::new("DrainBlocked", true, "NodeNotEmpty", why.clone())
+        }
+        Some(Kept::Waiting(why)) => {
+            ConditionState::new("DrainBlocked", false, "Draining", why.clone())
+        }
+        None => ConditionState::new("DrainBlocked", false, "NothingToDrain", ""),
     }
-}
-
-fn state(
-    type_: &'static str,
-    is_true: bool,
-    reason: &'static str,
-    message: String,
-) -> ConditionState {
-    bounded(ConditionState {
-        type_,
-        is_true,
-        reason,
-        message,
-    })
-}
-
-fn bounded(mut state: ConditionState) -> ConditionState {
-    if state.message.len() > MESSAGE_MAX {
-        let end = (0..=MESSAGE_MAX)
-            .rev()
-            .find(|&at| state.message.is_char_boundary(at));
-        state.message.truncate(end.unwrap_or(0));
-    }
-    state
 }

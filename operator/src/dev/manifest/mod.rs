@@ -80,7 +80,11 @@ fn read_document(
     let value = document.to_json();
     let text_at = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or("");
     let kind = text_at("/kind");
-    if text_at("/apiVersion") != "nsq.io/v1alpha1" || !matches!(kind, "NsqCluster" | "NsqTopic") {
+    let ours = text_at("/apiVersion") == "nsq.io/v1alpha1";
+    if ours && kind == "NsqBridge" {
+        return Err(vec![document.problem("kind", no_bridge(&value))]);
+    }
+    if !ours || !matches!(kind, "NsqCluster" | "NsqTopic") {
         let reason = format!(
             "expected an NsqCluster or NsqTopic of nsq.io/v1alpha1, not {kind:?} of {:?}",
             text_at("/apiVersion")
@@ -103,6 +107,25 @@ fn read_document(
         manifest.topics.push(typed(document, value)?);
     }
     Ok(())
+}
+
+/// What to do instead: a bridge is nothing but this program.
+fn no_bridge(bridge: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("...").to_owned();
+    let spec = &bridge["spec"];
+    let topics = spec["topics"].as_array().into_iter().flatten();
+    let mut command = vec!["nsq_to_nsq".to_owned()];
+    command.extend(topics.map(|topic| format!("--topic={}", text(topic))));
+    if let Some(channel) = spec["channel"].as_str() {
+        command.push(format!("--channel={channel}"));
+    }
+    command.push("--lookupd-http-address=FROM --destination-nsqd-tcp-address=TO".to_owned());
+    format!(
+        "an NsqBridge is run by the operator on Kubernetes only: take {} out of this file, and run `{}` beside it, with the \
+         addresses that are printed here for FROM and TO",
+        text(&bridge["metadata"]["name"]),
+        command.join(" ")
+    )
 }
 
 fn typed<T: serde::de::DeserializeOwned>(
@@ -335,6 +358,20 @@ spec:
                 "line 18: spec.channels[0].name: a channel's name is made of letters, digits, '.', '_' and '-'"
             ]
         );
+    }
+
+    #[test]
+    fn a_bridge_is_refused_with_the_command_that_it_stands_for() {
+        let bridge = "---\napiVersion: nsq.io/v1alpha1\nkind: NsqBridge\nmetadata: {name: to-west}\nspec:\n  image: nsq:1\n  \
+                      from: {cluster: demo}\n  to: {nsqdTcpAddresses: ['west:4150']}\n  topics: [orders, clicks]\n  channel: to-west\n";
+        let found = problems(&format!("{CLUSTER}{bridge}"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].starts_with("line 13: kind: an NsqBridge is run by the operator on Kubernetes only: take to-west out"),
+            "{found:?}"
+        );
+        let command = "`nsq_to_nsq --topic=orders --topic=clicks --channel=to-west --lookupd-http-address=FROM";
+        assert!(found[0].contains(command), "{found:?}");
     }
 
     #[test]

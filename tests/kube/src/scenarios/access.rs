@@ -5,11 +5,14 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use super::NODES;
 use super::install::cluster_ready;
 use crate::kubectl::Kubectl;
 use crate::measure::{Load, address, mirrored, unix_ms};
 
 const SECRET: &str = "demo-tls";
+/// A node that is there answers within this time.
+const ANSWER_SECONDS: &str = "5";
 /// Every node under its own name, and the Services.
 const NAMES: &str = "DNS:*.demo-nsqd.nsq-test.svc,DNS:*.demo-nsqlookupd.nsq-test.svc,DNS:demo-publish,DNS:demo-lookup";
 
@@ -57,20 +60,20 @@ fn under_load(kubectl: &Kubectl, directory: &Path) -> Result<()> {
     secret(kubectl, directory, &first)?;
     let load = Load::lasting(kubectl, "tls", 60)?;
     let moment = unix_ms();
-    let spec = format!(r#"{{"spec":{{"tls":{{"secretName":"{SECRET}"}}}}}}"#);
-    kubectl.run(&["patch", "nsqcluster", "demo", "--type=merge", "-p", &spec])?;
+    kubectl.change(&format!(r#"{{"tls":{{"secretName":"{SECRET}"}}}}"#))?;
     kubectl.until("nodes serve the certificate", 240, |kubectl| {
         serves(kubectl, "1001")
     })?;
     mirrored(kubectl, 120)?;
     cluster_ready(kubectl)?;
-    let before = uids(kubectl)?;
+    let before = kubectl.uids(NODES)?;
     let second = certificate(directory, "2002", NAMES)?;
     secret(kubectl, directory, &second)?;
     kubectl.until("nodes serve the renewed certificate", 180, |kubectl| {
         serves(kubectl, "2002")
     })?;
-    ensure!(uids(kubectl)? == before, "a node was restarted for that");
+    let after = kubectl.uids(NODES)?;
+    ensure!(after == before, "a node was restarted for that");
     let (_, _, duplicates) = load.end(kubectl, moment)?;
     println!("   duplicates {duplicates}");
     mirrored(kubectl, 60)
@@ -152,17 +155,14 @@ pub(super) fn secret(kubectl: &Kubectl, directory: &Path, made: &(PathBuf, PathB
     Ok(())
 }
 
-pub(super) fn uids(kubectl: &Kubectl) -> Result<Vec<String>> {
-    let pods = kubectl.pods("app.kubernetes.io/component in (nsqd,nsqlookupd)")?;
-    pods.iter().map(|pod| kubectl.uid(pod)).collect()
-}
-
 /// Whether every nsqd shows the certificate of this serial number.
 pub(super) fn serves(kubectl: &Kubectl, serial: &str) -> Result<()> {
     for pod in ["demo-nsqd-0-0", "demo-nsqd-0-1"] {
         let ip = address(kubectl, pod)?.ip();
-        let mut command = Command::new("openssl");
-        command.args(["s_client", "-connect", &format!("{ip}:4152"), "-showcerts"]);
+        // A pod that is just being replaced leaves an address where nobody says no.
+        let mut command = Command::new("timeout");
+        command.args([ANSWER_SECONDS, "openssl", "s_client", "-showcerts"]);
+        command.args(["-connect", &format!("{ip}:4152")]);
         let shown = command.stdin(Stdio::null()).output()?;
         let mut reading = Command::new("openssl");
         reading.args(["x509", "-noout", "-serial"]);

@@ -122,18 +122,7 @@ pub fn bridge(kubectl: &Kubectl) -> Result<Option<String>> {
     out(kubectl, first)?.finish(kubectl)?;
 
     kubectl.run(&["delete", "nsqbridge", "to-other"])?;
-    kubectl.until("nothing is left of the bridge", 60, |kubectl| {
-        let left = kubectl.run(&[
-            "get",
-            "deployments,pods",
-            "-l",
-            "nsq.io/bridge",
-            "-o",
-            "name",
-        ])?;
-        ensure!(left.is_empty(), "there are {left}");
-        Ok(())
-    })?;
+    kubectl.until_gone("the bridge", "deployments,pods", "nsq.io/bridge", 60)?;
     kubectl.run(&["delete", "nsqcluster", "other"])?;
     Ok(None)
 }

@@ -8,7 +8,8 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::access::{authority, certificate, scratch, secret, serves, uids};
+use super::NODES;
+use super::access::{authority, certificate, scratch, secret, serves};
 use super::install::cluster_ready;
 use crate::kubectl::Kubectl;
 use crate::measure::{Load, address, mirrored, unix_ms};
@@ -20,17 +21,11 @@ pub fn issued(kubectl: &Kubectl) -> Result<Option<String>> {
     scratch(|directory| played(kubectl, directory))
 }
 
-fn spec(kubectl: &Kubectl, tls: &str) -> Result<()> {
-    let patch = format!(r#"{{"spec":{{"tls":{tls}}}}}"#);
-    kubectl.run(&["patch", "nsqcluster", "demo", "--type=merge", "-p", &patch])?;
-    Ok(())
-}
-
 fn played(kubectl: &Kubectl, directory: &Path) -> Result<()> {
     kubectl.run(&["delete", "crd", KIND, "--ignore-not-found"])?;
     let load = Load::lasting(kubectl, "certificate", 60)?;
     let moment = unix_ms();
-    let before = uids(kubectl)?;
+    let before = kubectl.uids(NODES)?;
     let about = |kubectl: &Kubectl, status: &str, sentence: &str| -> Result<()> {
         let what = format!("the condition speaks of {sentence:?}");
         kubectl.until(&what, 60, |kubectl| {
@@ -39,11 +34,12 @@ fn played(kubectl: &Kubectl, directory: &Path) -> Result<()> {
             Ok(())
         })
     };
-    spec(kubectl, r#"{"issuerRef":{"name":"authority"}}"#)?;
+    kubectl.change(r#"{"tls":{"issuerRef":{"name":"authority"}}}"#)?;
     about(kubectl, "False", "knows no Certificate")?;
     kubectl.apply(DEFINITION)?;
     about(kubectl, "False", "cert-manager has said nothing yet")?;
-    ensure!(uids(kubectl)? == before, "nodes were restarted for nothing");
+    let after = kubectl.uids(NODES)?;
+    ensure!(after == before, "nodes were restarted for nothing");
 
     let asked: Value = kubectl.json(&["get", KIND, "demo-nsq"])?;
     let names = asked["spec"]["dnsNames"]
@@ -86,7 +82,7 @@ fn played(kubectl: &Kubectl, directory: &Path) -> Result<()> {
     mirrored(kubectl, 120)?;
     cluster_ready(kubectl)?;
 
-    let before = uids(kubectl)?;
+    let before = kubectl.uids(NODES)?;
     let links = links(kubectl)?;
     let mut connection = Https::open(kubectl, "demo-nsqd-0-0")?;
     connection.ping()?;
@@ -98,7 +94,8 @@ fn played(kubectl: &Kubectl, directory: &Path) -> Result<()> {
         .ping()
         .context("a connection from before the renewal")?;
     connection.close();
-    ensure!(uids(kubectl)? == before, "a node was restarted for that");
+    let after = kubectl.uids(NODES)?;
+    ensure!(after == before, "a node was restarted for that");
     let (_, _, duplicates) = load.end(kubectl, moment)?;
     ensure!(
         self::links(kubectl)? == links,
@@ -107,7 +104,7 @@ fn played(kubectl: &Kubectl, directory: &Path) -> Result<()> {
     println!("   duplicates {duplicates}");
     mirrored(kubectl, 60)?;
     kubectl.run(&["delete", "crd", KIND])?;
-    spec(kubectl, r#"{"secretName":"demo-tls","issuerRef":null}"#)?;
+    kubectl.change(r#"{"tls":{"secretName":"demo-tls","issuerRef":null}}"#)?;
     cluster_ready(kubectl)
 }
 

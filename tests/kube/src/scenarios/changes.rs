@@ -4,29 +4,16 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 
+use super::NSQD;
 use super::install::{cluster_ready, image};
 use crate::kubectl::Kubectl;
 use crate::measure::{Load, mirrored, unix_ms};
 use crate::rig;
 use crate::traffic::{consume, publish};
 
-const NSQD: &str = "app.kubernetes.io/component=nsqd";
 const MESSAGES: u64 = 500;
 /// Name of the image that is rolled out, the same as before but for its name.
 const NEXT: &str = "nsq:next";
-
-fn patch(kubectl: &Kubectl, spec: &str) -> Result<()> {
-    let patch = format!(r#"{{"spec":{spec}}}"#);
-    kubectl.run(&["patch", "nsqcluster", "demo", "--type=merge", "-p", &patch])?;
-    Ok(())
-}
-
-fn uids(kubectl: &Kubectl) -> Result<BTreeMap<String, String>> {
-    let pods = kubectl.pods(NSQD)?;
-    pods.into_iter()
-        .map(|pod| Ok((pod.clone(), kubectl.uid(&pod)?)))
-        .collect()
-}
 
 /// Waits until every nsqd is another one; never is more than one of the pair away.
 fn rolled(kubectl: &Kubectl, before: &BTreeMap<String, String>) -> Result<()> {
@@ -34,7 +21,7 @@ fn rolled(kubectl: &Kubectl, before: &BTreeMap<String, String>) -> Result<()> {
     kubectl.until("every nsqd is another one", 240, |kubectl| {
         let down = down(kubectl)?;
         most = most.max(down);
-        for (pod, uid) in uids(kubectl)? {
+        for (pod, uid) in kubectl.uids(NSQD)? {
             ensure!(before.get(&pod) != Some(&uid), "{pod} is still the old one");
         }
         Ok(())
@@ -45,40 +32,31 @@ fn rolled(kubectl: &Kubectl, before: &BTreeMap<String, String>) -> Result<()> {
     Ok(())
 }
 
+/// Nodes of the pair that are away.
 fn down(kubectl: &Kubectl) -> Result<usize> {
-    let pods = kubectl.json(&["get", "pods", "-l", NSQD])?;
-    let ready = |pod: &&serde_json::Value| {
-        let conditions = pod["status"]["conditions"].as_array();
-        let mut conditions = conditions.into_iter().flatten();
-        conditions.any(|it| it["type"] == "Ready" && it["status"] == "True")
-    };
-    let pods = pods["items"].as_array().cloned().unwrap_or_default();
-    Ok(2_usize.saturating_sub(pods.iter().filter(ready).count()))
+    Ok(2_usize.saturating_sub(kubectl.ready_pods(NSQD)?))
 }
 
 /// An option, `kubectl rollout restart`, and an image that does not exist, under load.
 pub fn roll_pair(kubectl: &Kubectl) -> Result<Option<String>> {
     let load = Load::lasting(kubectl, "roll-pair", 75)?;
     let moment = unix_ms();
-    let before = uids(kubectl)?;
-    patch(kubectl, r#"{"nsqd":{"options":{"msg-timeout":"45s"}}}"#)?;
+    let before = kubectl.uids(NSQD)?;
+    kubectl.change(r#"{"nsqd":{"options":{"msg-timeout":"45s"}}}"#)?;
     rolled(kubectl, &before)?;
-    let before = uids(kubectl)?;
+    let before = kubectl.uids(NSQD)?;
     kubectl.run(&["rollout", "restart", "statefulset/demo-nsqd-0"])?;
     rolled(kubectl, &before)?;
     if rig::missing().is_none() {
-        let (before, next) = (uids(kubectl)?, format!("{NEXT}-{moment}"));
+        let (before, next) = (kubectl.uids(NSQD)?, format!("{NEXT}-{moment}"));
         rig::retag(&image(), &next)?;
-        patch(kubectl, &format!(r#"{{"image":"{next}"}}"#))?;
+        kubectl.change(&format!(r#"{{"image":"{next}"}}"#))?;
         rolled(kubectl, &before)?;
     }
     let (_, _, duplicates) = load.end(kubectl, moment)?;
     println!("   duplicates {duplicates}");
 
-    patch(
-        kubectl,
-        r#"{"nsqd":{"image":"localhost:1/there-is-no-such-image:1"}}"#,
-    )?;
+    kubectl.change(r#"{"nsqd":{"image":"localhost:1/there-is-no-such-image:1"}}"#)?;
     kubectl.until("the cluster says what is wrong", 90, |kubectl| {
         let message = kubectl.condition("nsqcluster/demo", "Degraded", "True")?;
         ensure!(message.contains("mage"), "it says {message:?}");
@@ -90,7 +68,7 @@ pub fn roll_pair(kubectl: &Kubectl) -> Result<Option<String>> {
     );
     publish(kubectl, "demo-publish:4150", "roll-back", 0, MESSAGES, 0)?.finish(kubectl)?;
     let good = image();
-    patch(kubectl, &format!(r#"{{"nsqd":{{"image":"{good}"}}}}"#))?;
+    kubectl.change(&format!(r#"{{"nsqd":{{"image":"{good}"}}}}"#))?;
     mirrored(kubectl, 90)?;
     cluster_ready(kubectl)?;
     consume(kubectl, "demo-lookup:4161", "roll-back", "c", 0, MESSAGES)?.finish(kubectl)?;
@@ -99,8 +77,8 @@ pub fn roll_pair(kubectl: &Kubectl) -> Result<Option<String>> {
 
 /// Larger volumes, and no pod is restarted.
 pub fn grow(kubectl: &Kubectl) -> Result<Option<String>> {
-    let before = uids(kubectl)?;
-    patch(kubectl, r#"{"nsqd":{"storage":{"size":"2Gi"}}}"#)?;
+    let before = kubectl.uids(NSQD)?;
+    kubectl.change(r#"{"nsqd":{"storage":{"size":"2Gi"}}}"#)?;
     for pod in before.keys() {
         let claim = format!("data-{pod}");
         kubectl.until(&format!("{claim} has grown"), 60, |kubectl| {
@@ -117,17 +95,16 @@ pub fn grow(kubectl: &Kubectl) -> Result<Option<String>> {
         Ok(())
     })?;
     cluster_ready(kubectl)?;
-    ensure!(uids(kubectl)? == before, "pods were restarted");
-    let smaller = r#"{"spec":{"nsqd":{"storage":{"size":"1Gi"}}}}"#;
-    let refused = kubectl.run(&["patch", "nsqcluster", "demo", "--type=merge", "-p", smaller]);
-    ensure!(refused.is_err(), "volumes were to shrink");
+    ensure!(kubectl.uids(NSQD)? == before, "pods were restarted");
+    let smaller = kubectl.change(r#"{"nsqd":{"storage":{"size":"1Gi"}}}"#);
+    ensure!(smaller.is_err(), "volumes were to shrink");
     Ok(None)
 }
 
 /// No pod runs, and everything is there afterwards.
 pub fn hibernate(kubectl: &Kubectl) -> Result<Option<String>> {
     publish(kubectl, "demo-publish:4150", "asleep", 0, MESSAGES, 0)?.finish(kubectl)?;
-    patch(kubectl, r#"{"hibernate":true}"#)?;
+    kubectl.change(r#"{"hibernate":true}"#)?;
     kubectl.until("no pod runs", 180, |kubectl| {
         let pods = kubectl.pods("app.kubernetes.io/instance=demo")?;
         ensure!(pods.is_empty(), "there are {pods:?}");
@@ -135,7 +112,7 @@ pub fn hibernate(kubectl: &Kubectl) -> Result<Option<String>> {
     })?;
     let claims = kubectl.run(&["get", "pvc", "-l", NSQD, "-o", "name"])?;
     ensure!(claims.lines().count() >= 2, "volumes are gone: {claims}");
-    patch(kubectl, r#"{"hibernate":false}"#)?;
+    kubectl.change(r#"{"hibernate":false}"#)?;
     mirrored(kubectl, 180)?;
     cluster_ready(kubectl)?;
     consume(kubectl, "demo-lookup:4161", "asleep", "c", 0, MESSAGES)?.finish(kubectl)?;

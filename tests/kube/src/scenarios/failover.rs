@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use nsq_rig::{Connection, push_mpub};
 
+use super::NSQD;
 use super::install::cluster_ready;
 use super::restarts::process_of;
 use crate::kubectl::Kubectl;
@@ -16,17 +17,11 @@ const DIFFERENCE: usize = 100_000_000;
 const BATCHES: usize = 100;
 const BATCH: usize = 20;
 
-fn patch(kubectl: &Kubectl, spec: &str) -> Result<()> {
-    let patch = format!(r#"{{"spec":{{"nsqd":{spec}}}}}"#);
-    kubectl.run(&["patch", "nsqcluster", "demo", "--type=merge", "-p", &patch])?;
-    Ok(())
-}
-
 /// Off to on while messages flow, and the columns say so.
 pub fn replicate(kubectl: &Kubectl) -> Result<Option<String>> {
     let consumer = consume(kubectl, "demo-lookup:4161", "replicate", "c", 0, MESSAGES)?;
     let publisher = publish(kubectl, "demo-publish:4150", "replicate", 0, MESSAGES, 20)?;
-    patch(kubectl, r#"{"replication":{}}"#)?;
+    kubectl.change(r#"{"nsqd":{"replication":{}}}"#)?;
     mirrored(kubectl, 180)?;
     cluster_ready(kubectl)?;
     publisher.finish(kubectl)?;
@@ -44,11 +39,10 @@ pub fn replicate(kubectl: &Kubectl) -> Result<Option<String>> {
 pub fn unreplicate(kubectl: &Kubectl) -> Result<Option<String>> {
     let consumer = consume(kubectl, "demo-lookup:4161", "unreplicate", "c", 0, MESSAGES)?;
     let publisher = publish(kubectl, "demo-publish:4150", "unreplicate", 0, MESSAGES, 20)?;
-    patch(kubectl, r#"{"replication":{"enabled":false}}"#)?;
+    kubectl.change(r#"{"nsqd":{"replication":{"enabled":false}}}"#)?;
     kubectl.until("no mirror is left", 180, |kubectl| {
         let path = "jsonpath={.items[*].spec.containers[*].name}";
-        let nsqd = "app.kubernetes.io/component=nsqd";
-        let containers = kubectl.run(&["get", "pods", "-l", nsqd, "-o", path])?;
+        let containers = kubectl.run(&["get", "pods", "-l", NSQD, "-o", path])?;
         ensure!(containers == "nsqd nsqd", "containers: {containers}");
         Ok(())
     })?;

@@ -5,6 +5,7 @@ mod autoscale;
 mod bridge;
 mod certificate;
 mod changes;
+mod crowd;
 pub mod failover;
 pub mod install;
 mod operator;
@@ -23,6 +24,10 @@ use crate::kubectl::Kubectl;
 
 /// Where the chart is installed.
 pub const OPERATOR_NAMESPACE: &str = "nsq-system";
+/// Label of all nsqd pods.
+const NSQD: &str = "app.kubernetes.io/component=nsqd";
+/// Label of all pods of clusters.
+const NODES: &str = "app.kubernetes.io/component in (nsqd,nsqlookupd)";
 
 /// One scenario.
 pub struct Scenario {
@@ -136,6 +141,12 @@ pub const ALL: &[Scenario] = &[
         about: "topics are carried over to another cluster, stopped and restarted on the way, and both sides fail",
         when: When::Asked,
         run: bridge::bridge,
+    },
+    Scenario {
+        name: "crowd",
+        about: "50 clusters and 500 topics on pretended nodes: what the operator uses at rest",
+        when: When::Asked,
+        run: crowd::crowd,
     },
     Scenario {
         name: "replicate",

@@ -1,6 +1,6 @@
 //! The operator itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -41,13 +41,8 @@ pub fn drift(kubectl: &Kubectl) -> Result<Option<String>> {
 }
 
 pub fn killed(kubectl: &Kubectl) -> Result<Option<String>> {
-    let uids = |kubectl: &Kubectl| -> Result<BTreeMap<String, String>> {
-        let pods = kubectl.pods("app.kubernetes.io/managed-by=nsq-operator")?;
-        pods.into_iter()
-            .map(|pod| Ok((pod.clone(), kubectl.uid(&pod)?)))
-            .collect()
-    };
-    let before = uids(kubectl)?;
+    let ours = "app.kubernetes.io/managed-by=nsq-operator";
+    let before = kubectl.uids(ours)?;
     let old = leader(kubectl)?;
     let in_operator = ["-n", OPERATOR_NAMESPACE];
     kubectl.run(
@@ -70,7 +65,7 @@ pub fn killed(kubectl: &Kubectl) -> Result<Option<String>> {
     helm_install()?;
     cluster_ready(kubectl)?;
     ensure!(
-        uids(kubectl)? == before,
+        kubectl.uids(ours)? == before,
         "pods of the cluster were restarted"
     );
     Ok(None)

@@ -4,6 +4,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use super::NSQD;
 use super::install::cluster_ready;
 use crate::kubectl::Kubectl;
 use crate::rig;
@@ -17,12 +18,6 @@ metadata: {name: outside}
 spec: {cluster: demo, channels: [{name: c}, {name: inside}]}
 ";
 
-fn spec(kubectl: &Kubectl, external: &str) -> Result<()> {
-    let patch = format!(r#"{{"spec":{{"external":{external}}}}}"#);
-    kubectl.run(&["patch", "nsqcluster", "demo", "--type=merge", "-p", &patch])?;
-    Ok(())
-}
-
 fn status(kubectl: &Kubectl, field: &str) -> Result<String> {
     let path = format!("jsonpath={{.status.external.{field}}}");
     let address = kubectl.run(&["get", "nsqcluster", "demo", "-o", &path])?;
@@ -32,10 +27,9 @@ fn status(kubectl: &Kubectl, field: &str) -> Result<String> {
 
 /// The traffic program, out there.
 fn traffic(words: &[&str]) -> Result<Child> {
-    let own = std::env::current_exe()?;
-    let program = own.with_file_name("traffic");
     let mut command = Command::new(rig::outside()?);
-    command.arg(program).args(words).stdout(Stdio::piped());
+    command.arg(rig::beside("traffic")?).args(words);
+    command.stdout(Stdio::piped());
     Ok(command.spawn()?)
 }
 
@@ -52,23 +46,19 @@ pub fn external(kubectl: &Kubectl) -> Result<Option<String>> {
     if let Some(why) = rig::missing() {
         return Ok(Some(why));
     }
-    let nsqds = "app.kubernetes.io/component=nsqd";
-    let uids = |kubectl: &Kubectl| -> Result<Vec<String>> {
-        let pods = kubectl.pods(nsqds)?;
-        pods.iter().map(|pod| kubectl.uid(pod)).collect()
-    };
-    let before = uids(kubectl)?;
+    let before = kubectl.uids(NSQD)?;
     kubectl.apply(TOPIC)?;
     kubectl.until("nsqtopic/outside is Ready", 60, |kubectl| {
         kubectl.condition("nsqtopic/outside", "Ready", "True")
     })?;
-    spec(kubectl, r#"{"type":"NodePort"}"#)?;
+    kubectl.change(r#"{"external":{"type":"NodePort"}}"#)?;
     let said = kubectl.until("the cluster is reached from outside", 120, |kubectl| {
         kubectl.condition("nsqcluster/demo", "Exposed", "True")
     })?;
     println!("   {said}");
     cluster_ready(kubectl)?;
-    ensure!(uids(kubectl)? == before, "an nsqd was restarted for that");
+    let after = kubectl.uids(NSQD)?;
+    ensure!(after == before, "an nsqd was restarted for that");
     let (entrance, lookup) = (
         status(kubectl, "publishAddress")?,
         status(kubectl, "lookupAddress")?,
@@ -100,19 +90,12 @@ pub fn external(kubectl: &Kubectl) -> Result<Option<String>> {
     let service = ["get", "service", "demo-nsqd-0-0-external", "-o"];
     let ports = kubectl.run(&[&service[..], &["jsonpath={.spec.ports[*].name}"]].concat())?;
     ensure!(ports == "tcp", "its ports: {ports}");
-    spec(kubectl, "null")?;
-    kubectl.until("the way in is closed", 60, |kubectl| {
-        let left = kubectl.run(&[
-            "get",
-            "services,configmaps",
-            "-l",
-            "nsq.io/external",
-            "-o",
-            "name",
-        ])?;
-        ensure!(left.is_empty(), "there are {left}");
+    kubectl.change(r#"{"external":null}"#)?;
+    let kinds = "services,configmaps";
+    kubectl.until_gone("the way in", kinds, "nsq.io/external", 60)?;
+    kubectl.until("its addresses are gone", 60, |kubectl| {
         let config = kubectl.run(&["get", "configmap", "demo-external", "--ignore-not-found"])?;
-        ensure!(config.is_empty(), "its addresses are still there");
+        ensure!(config.is_empty(), "they are still there");
         Ok(())
     })?;
     cluster_ready(kubectl)?;

@@ -8,7 +8,7 @@ use nsq_rig::{Connection, Frame, push_dpub, push_mpub, push_pub, push_req};
 use serde_json::Value;
 
 use super::install::cluster_ready;
-use super::scaling::gone;
+use super::scaling::{gone, to};
 use crate::kubectl::Kubectl;
 use crate::measure::{address, mirrored, proxied};
 use crate::traffic::{consume, publish_with};
@@ -31,12 +31,6 @@ const PEEK: &str = "1000";
 const RECEIVED_WITHIN: Duration = Duration::from_secs(3);
 const MILLION: u64 = 1_000_000;
 const BATCH: u64 = 1000;
-
-fn scale(kubectl: &Kubectl, replicas: &str) -> Result<()> {
-    let replicas = format!("--replicas={replicas}");
-    kubectl.run(&["scale", "nsqcluster", "demo", &replicas])?;
-    Ok(())
-}
 
 fn make(kubectl: &Kubectl, pod: &str, topic: &str, channels: &[&str]) -> Result<()> {
     let mut requests = vec![format!("topic/create?topic={topic}")];
@@ -63,7 +57,7 @@ pub fn six(kubectl: &Kubectl) -> Result<Option<String>> {
     let publisher = publish_with(kubectl, "demo-publish:4150", "six", all, PAUSE_MS, WORKERS)?;
     publisher.runs(kubectl)?;
     // An odd number means one more: autoscalers count one by one.
-    scale(kubectl, "5")?;
+    to(kubectl, "5")?;
     mirrored(kubectl, 180)?;
     cluster_ready(kubectl)?;
     for pod in ["demo-nsqd-1-0", "demo-nsqd-2-1"] {
@@ -73,11 +67,11 @@ pub fn six(kubectl: &Kubectl) -> Result<Option<String>> {
     let mut before = deferred(kubectl, &leave)?;
     before.extend(peeked(kubectl, &leave)?);
     ensure!(before.len() == 6 * KEPT, "there are {}", before.len());
-    scale(kubectl, "2")?;
+    to(kubectl, "2")?;
     gone(kubectl, "demo-nsqd-2-1", 180)?;
     gone(kubectl, "demo-nsqd-2-0", 30)?; // its peer, at once
     // The other two are on their way out, and are to stay after all.
-    scale(kubectl, "4")?;
+    to(kubectl, "4")?;
     kubectl.until("they take messages again", 60, |kubectl| {
         for pod in ["demo-nsqd-1-0", "demo-nsqd-1-1"] {
             let info = ask(kubectl, pod, "info")?;
@@ -85,7 +79,7 @@ pub fn six(kubectl: &Kubectl) -> Result<Option<String>> {
         }
         Ok(())
     })?;
-    scale(kubectl, "2")?;
+    to(kubectl, "2")?;
     gone(kubectl, "demo-nsqd-1-0", 180)?;
     mirrored(kubectl, 60)?;
     cluster_ready(kubectl)?;
@@ -254,7 +248,7 @@ fn listed(answer: &Value) -> Vec<Value> {
 
 /// A million messages on the node that leaves, half of them on a channel that nobody consumes.
 pub fn million(kubectl: &Kubectl) -> Result<Option<String>> {
-    scale(kubectl, "4")?;
+    to(kubectl, "4")?;
     mirrored(kubectl, 180)?;
     cluster_ready(kubectl)?;
     let pod = "demo-nsqd-1-0";
@@ -269,7 +263,7 @@ pub fn million(kubectl: &Kubectl) -> Result<Option<String>> {
     publisher.runs(kubectl)?;
     let read = consume(kubectl, LOOKUP, "million-read", "c", 0, half)?;
     let begun = Instant::now();
-    scale(kubectl, "2")?;
+    to(kubectl, "2")?;
     gone(kubectl, pod, 500)?;
     let seconds = begun.elapsed().as_secs_f64();
     println!("   a node with {MILLION} messages was emptied and removed within {seconds:.1} s");

@@ -28,11 +28,7 @@ pub fn removal(kubectl: &Kubectl) -> Result<Option<String>> {
     ensure!(claims(kubectl)?.len() == 2, "a new cluster has its volumes");
     kubectl.run(&["delete", "nsqtopic", "--all", "--timeout=60s"])?;
     delete_cluster(kubectl)?;
-    kubectl.until("the volumes are gone too", 60, |kubectl| {
-        let left = claims(kubectl)?;
-        ensure!(left.is_empty(), "there are {left:?}");
-        Ok(())
-    })?;
+    kubectl.until_gone("the volumes", "pvc", OURS, 60)?;
     Ok(None)
 }
 
@@ -43,11 +39,7 @@ fn claims(kubectl: &Kubectl) -> Result<Vec<String>> {
 
 fn delete_cluster(kubectl: &Kubectl) -> Result<()> {
     kubectl.run(&["delete", "nsqcluster", "demo", "--timeout=60s"])?;
-    kubectl.until("nothing is left of the cluster", 180, |kubectl| {
-        let left = kubectl.run(&["get", KINDS, "-l", OURS, "-o", "name"])?;
-        ensure!(left.trim().is_empty(), "there is {left}");
-        Ok(())
-    })
+    kubectl.until_gone("the cluster", KINDS, OURS, 180)
 }
 
 pub fn uninstall(kubectl: &Kubectl) -> Result<Option<String>> {

@@ -4,8 +4,10 @@ use std::fs;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::NSQD;
 use super::install::{cluster_ready, image};
 use crate::kubectl::Kubectl;
+use crate::measure::proxied;
 use crate::traffic::{consume, publish};
 
 const PUBLISH: &str = "demo-publish:4150";
@@ -21,11 +23,8 @@ pub fn serve(kubectl: &Kubectl) -> Result<Option<String>> {
 
 /// The nsqd pod that holds messages of a topic, by what nsqds say.
 fn holder(kubectl: &Kubectl, topic: &str) -> Result<String> {
-    for pod in kubectl.pods("app.kubernetes.io/component=nsqd")? {
-        let path = format!(
-            "/api/v1/namespaces/{}/pods/{pod}:4151/proxy/stats?format=json&topic={topic}",
-            kubectl.namespace()
-        );
+    for pod in kubectl.pods(NSQD)? {
+        let path = proxied(kubectl, &pod, &format!("stats?format=json&topic={topic}"));
         let stats: serde_json::Value =
             serde_json::from_str(&kubectl.run(&["get", "--raw", &path])?)?;
         let topics = stats["topics"].as_array().cloned().unwrap_or_default();
@@ -104,19 +103,15 @@ fn process_advertising(host: &str) -> Result<Option<u32>> {
 }
 
 pub fn roll(kubectl: &Kubectl) -> Result<Option<String>> {
-    let pods = kubectl.pods("app.kubernetes.io/component=nsqd")?;
-    let before = pods
-        .iter()
-        .map(|pod| kubectl.uid(pod))
-        .collect::<Result<Vec<_>>>()?;
+    let before = kubectl.uids(NSQD)?;
     let consumer = consume(kubectl, LOOKUP, "roll", "c", 0, MESSAGES)?;
     let publisher = publish(kubectl, PUBLISH, "roll", 0, MESSAGES, 20)?;
-    let patch = r#"{"spec":{"nsqd":{"options":{"msg-timeout":"30s"}}}}"#;
-    kubectl.run(&["patch", "nsqcluster", "demo", "--type=merge", "-p", patch])?;
+    kubectl.change(r#"{"nsqd":{"options":{"msg-timeout":"30s"}}}"#)?;
     let mut most_down = 0;
     kubectl.until("every nsqd runs the new template", 240, |kubectl| {
-        most_down = most_down.max(pods.len() - ready_count(kubectl)?.min(pods.len()));
-        for (pod, before) in pods.iter().zip(&before) {
+        let ready = kubectl.ready_pods(NSQD)?;
+        most_down = most_down.max(before.len().saturating_sub(ready));
+        for (pod, before) in &before {
             ensure!(kubectl.uid(pod)? != *before, "{pod} is still the old one");
         }
         Ok(())
@@ -128,26 +123,8 @@ pub fn roll(kubectl: &Kubectl) -> Result<Option<String>> {
     Ok(None)
 }
 
-fn ready_count(kubectl: &Kubectl) -> Result<usize> {
-    let pods = kubectl.json(&["get", "pods", "-l", "app.kubernetes.io/component=nsqd"])?;
-    let pods = pods["items"].as_array().cloned().unwrap_or_default();
-    let ready = |pod: &&serde_json::Value| {
-        let conditions = pod["status"]["conditions"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
-        conditions
-            .iter()
-            .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
-    };
-    Ok(pods.iter().filter(ready).count())
-}
-
 pub fn broken_template(kubectl: &Kubectl) -> Result<Option<String>> {
-    let set_image = |image: &str| {
-        let patch = format!(r#"{{"spec":{{"nsqd":{{"image":"{image}"}}}}}}"#);
-        kubectl.run(&["patch", "nsqcluster", "demo", "--type=merge", "-p", &patch])
-    };
+    let set_image = |image: &str| kubectl.change(&format!(r#"{{"nsqd":{{"image":"{image}"}}}}"#));
     // A registry where nobody listens.
     set_image("localhost:1/there-is-no-such-image:1")?;
     let message = kubectl.until("the cluster says what is wrong", 60, |kubectl| {
@@ -157,7 +134,7 @@ pub fn broken_template(kubectl: &Kubectl) -> Result<Option<String>> {
     })?;
     println!("   {message}");
     ensure!(
-        ready_count(kubectl)? == 1,
+        kubectl.ready_pods(NSQD)? == 1,
         "the other node was taken down too"
     );
     publish(kubectl, PUBLISH, "broken", 0, 100, 0)?.finish(kubectl)?;

@@ -10,16 +10,15 @@ const MESSAGES: u64 = 200;
 const LOOKUP: &str = "demo-lookup:4161";
 const THIRD: &str = "demo-nsqd-1-0";
 
-fn to(kubectl: &Kubectl, replicas: &str) -> Result<()> {
+/// Asks for so many nsqds, as an autoscaler does.
+pub fn to(kubectl: &Kubectl, replicas: &str) -> Result<()> {
     let replicas = format!("--replicas={replicas}");
     kubectl.run(&["scale", "nsqcluster", "demo", &replicas])?;
     Ok(())
 }
 
 fn policy(kubectl: &Kubectl, word: &str) -> Result<()> {
-    let patch = format!(r#"{{"spec":{{"nsqd":{{"scaleDown":"{word}"}}}}}}"#);
-    kubectl.run(&["patch", "nsqcluster", "demo", "--type=merge", "-p", &patch])?;
-    Ok(())
+    kubectl.change(&format!(r#"{{"nsqd":{{"scaleDown":"{word}"}}}}"#))
 }
 
 /// Waits until a pod is gone.
@@ -79,8 +78,8 @@ pub fn scale(kubectl: &Kubectl) -> Result<Option<String>> {
 /// One nsqlookupd less, and back: its budget comes and goes, every nsqd learns of it.
 fn lookups(kubectl: &Kubectl) -> Result<()> {
     for (replicas, budgets) in [("1", 0), ("2", 1)] {
-        let patch = format!(r#"{{"spec":{{"nsqlookupd":{{"replicas":{replicas}}}}}}}"#);
-        kubectl.run(&["patch", "nsqcluster", "demo", "--type=merge", "-p", &patch])?;
+        let lookups = format!(r#"{{"nsqlookupd":{{"replicas":{replicas}}}}}"#);
+        kubectl.change(&lookups)?;
         cluster_ready(kubectl)?;
         let found = kubectl.run(&[
             "get",

@@ -16,9 +16,7 @@ spec: {cluster: demo, channels: [{name: c}]}
 ";
 
 fn spec(kubectl: &Kubectl, tokens: &str) -> Result<()> {
-    let patch = format!(r#"{{"spec":{{"httpTokens":{tokens}}}}}"#);
-    kubectl.run(&["patch", "nsqcluster", "demo", "--type=merge", "-p", &patch])?;
-    Ok(())
+    kubectl.change(&format!(r#"{{"httpTokens":{tokens}}}"#))
 }
 
 /// Status of a request to make a topic.
@@ -28,6 +26,8 @@ fn asked(kubectl: &Kubectl, token: Option<&str>) -> Result<String> {
     let mut command = std::process::Command::new("curl");
     command.args([
         "-s",
+        "--max-time",
+        "5",
         "-o",
         "/dev/null",
         "-w",

@@ -3,7 +3,9 @@
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
+use super::NSQD;
 use crate::kubectl::Kubectl;
+use crate::measure::proxied;
 
 const TEMPORARY: &str = "
 apiVersion: nsq.io/v1alpha1
@@ -20,7 +22,7 @@ spec:
 
 /// What an nsqd holds of a topic; `None` if it has none.
 fn held(kubectl: &Kubectl, pod: &str, topic: &str) -> Result<Option<Value>> {
-    let path = node(kubectl, pod, &format!("stats?format=json&topic={topic}"));
+    let path = proxied(kubectl, pod, &format!("stats?format=json&topic={topic}"));
     let stats: Value = serde_json::from_str(&kubectl.run(&["get", "--raw", &path])?)?;
     Ok(stats["topics"]
         .as_array()
@@ -28,17 +30,12 @@ fn held(kubectl: &Kubectl, pod: &str, topic: &str) -> Result<Option<Value>> {
         .cloned())
 }
 
-fn node(kubectl: &Kubectl, pod: &str, request: &str) -> String {
-    let namespace = kubectl.namespace();
-    format!("/api/v1/namespaces/{namespace}/pods/{pod}:4151/proxy/{request}")
-}
-
 pub fn kept(kubectl: &Kubectl) -> Result<Option<String>> {
     kubectl.apply(TEMPORARY)?;
     kubectl.until("the topic is Ready", 60, |kubectl| {
         kubectl.condition("nsqtopic/temporary", "Ready", "True")
     })?;
-    let pods = kubectl.pods("app.kubernetes.io/component=nsqd")?;
+    let pods = kubectl.pods(NSQD)?;
     for pod in &pods {
         let topic = held(kubectl, pod, "temporary")?.unwrap_or_default();
         ensure!(
@@ -48,7 +45,7 @@ pub fn kept(kubectl: &Kubectl) -> Result<Option<String>> {
     }
 
     // Somebody deletes the channel by hand.
-    let delete = node(
+    let delete = proxied(
         kubectl,
         &pods[0],
         "channel/delete?topic=temporary&channel=paused",

@@ -25,12 +25,6 @@ const BODY: usize = 60 << 10;
 /// More of them than the disk holds.
 const TOO_MANY: u64 = 16_000;
 
-fn patch(kubectl: &Kubectl, spec: &str) -> Result<()> {
-    let patch = format!(r#"{{"spec":{{"nsqd":{spec}}}}}"#);
-    kubectl.run(&["patch", "nsqcluster", "demo", "--type=merge", "-p", &patch])?;
-    Ok(())
-}
-
 /// Whoever leads is killed again and again while a pair comes, all nodes are restarted, and the pair goes.
 pub fn operator(kubectl: &Kubectl) -> Result<Option<String>> {
     let load = Load::lasting(kubectl, "operator-steps", 120)?;
@@ -48,16 +42,16 @@ pub fn operator(kubectl: &Kubectl) -> Result<Option<String>> {
         ready(kubectl)
     };
     let steps: [Step<'_>; 3] = [
-        ("a pair more", r#"{"replicas":4}"#, &ready),
+        ("a pair more", r#"{"nsqd":{"replicas":4}}"#, &ready),
         (
             "another option",
-            r#"{"options":{"msg-timeout":"50s"}}"#,
+            r#"{"nsqd":{"options":{"msg-timeout":"50s"}}}"#,
             &ready,
         ),
-        ("a pair less", r#"{"replicas":2}"#, &removed),
+        ("a pair less", r#"{"nsqd":{"replicas":2}}"#, &removed),
     ];
     for (what, spec, done) in steps {
-        patch(kubectl, spec)?;
+        kubectl.change(spec)?;
         for _ in 0..3 {
             sleep(BETWEEN_KILLS);
             let name = leader(kubectl)?;
