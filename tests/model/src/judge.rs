@@ -2,7 +2,7 @@
 
 use crate::state::{State, fate};
 use crate::step::is_gone;
-use crate::world::World;
+use crate::world::{Level, World};
 
 /// What is promised, and searched for the breaking of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,7 +190,9 @@ fn unheard(world: &World, state: &State) -> Option<Broken> {
 
 fn two_owners(world: &World, state: &State) -> Option<Broken> {
     let both = |message, channel| (0..2).all(|node| owns(state, node, message, channel));
-    let mut all = all(world).filter(|_| !was_listed(state));
+    // At level write an owner loses records that the peer adopted from its copy, and both keep what they imported.
+    let owned_once = world.level == Level::Fsync && !state.listed;
+    let mut all = all(world).filter(|_| owned_once);
     let (message, channel) = all.find(|&(message, channel)| both(message, channel))?;
     let how = format!("m{message} has two owners for channel {channel} at rest");
     broken(Promise::Owner, how)
@@ -215,12 +217,6 @@ fn uncopied(world: &World, state: &State) -> Option<Broken> {
         bad.then_some(how)
             .and_then(|how| broken(Promise::Copied, how))
     })
-}
-
-/// What a list names again stays with its origin, also if the peer has adopted it: both deliver it, once.
-fn was_listed(state: &State) -> bool {
-    let mut nodes = state.nodes.iter();
-    nodes.any(|node| node.live.readable() > 0)
 }
 
 /// The other node is gone for good, and this one has done what it can.

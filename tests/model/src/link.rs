@@ -241,5 +241,6 @@ pub fn list(world: &World, state: &mut State, origin: usize) -> bool {
     node.append_own(world, Record::Listed(listing.from));
     node.copy.whole_at = node.live.end();
     node.listing = None;
+    state.listed = true;
     true
 }

@@ -101,6 +101,8 @@ pub struct State {
     /// How often each was finished by a consumer.
     pub finishes: [u8; MESSAGES_MAX * 2],
     pub spent: Spent,
+    /// A list was sent: what it names again stays with its origin, also if the peer has adopted it.
+    pub listed: bool,
     /// Two lives of a node have written the same run.
     pub two_writers: bool,
 }
@@ -135,7 +137,7 @@ impl Hash for State {
             (self.settled, self.known),
             self.finishes,
             self.spent,
-            self.two_writers,
+            (self.two_writers, self.listed),
         )
             .hash(state);
     }
@@ -153,7 +155,9 @@ impl Node {
     }
 
     pub fn sync(&mut self) {
+        let told = self.kept.finishes;
         self.kept = self.live;
+        self.kept.remember(&told);
         self.tail.clear();
     }
 
@@ -273,7 +277,6 @@ fn forget(world: &World, state: &mut State, index: usize) {
         let rest = node.acks.get(1);
         node.acks.clear();
         rest.into_iter().for_each(|ack| node.acks.push(ack));
-        node.kept.forget_finishes(acked);
         node.live.forget_finishes(acked);
     }
 }

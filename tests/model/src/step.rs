@@ -343,6 +343,7 @@ fn kill(world: &World, state: &mut State, index: usize) -> bool {
     }
     state.spent.kills += 1;
     state.nodes[index].sync(); // the kernel has it, and writes it
+    state.nodes[index].live = state.nodes[index].kept;
     end(world, state, index);
     true
 }

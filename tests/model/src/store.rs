@@ -250,6 +250,13 @@ impl Store {
             .fold(0, |all, (channel, _)| all | 1 << channel)
     }
 
+    /// After a start a journal tells again what was forgotten since its checkpoint.
+    pub fn remember(&mut self, before: &[[Lsn; 2]; MESSAGES_MAX]) {
+        let told = self.finishes.iter_mut().flatten();
+        told.zip(before.iter().flatten())
+            .for_each(|(told, before)| *told = (*told).max(*before));
+    }
+
     /// Recycles the journal up to its end.
     pub fn recycle(&mut self) {
         (self.oldest..self.end()).for_each(|lsn| self.journal.set(lsn, Record::Gone));
