@@ -2,7 +2,7 @@
 
 use crate::state::{State, fate};
 use crate::step::is_gone;
-use crate::world::{Level, World};
+use crate::world::World;
 
 /// What is promised, and searched for the breaking of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,8 +190,8 @@ fn unheard(world: &World, state: &State) -> Option<Broken> {
 
 fn two_owners(world: &World, state: &State) -> Option<Broken> {
     let both = |message, channel| (0..2).all(|node| owns(state, node, message, channel));
-    // At level write an owner loses records that the peer adopted from its copy, and both keep what they imported.
-    let owned_once = world.level == Level::Fsync && !state.listed;
+    // What is adopted of records that their origin loses then, both keep.
+    let owned_once = state.spent.cuts == 0 && !state.listed;
     let mut all = all(world).filter(|_| owned_once);
     let (message, channel) = all.find(|&(message, channel)| both(message, channel))?;
     let how = format!("m{message} has two owners for channel {channel} at rest");

@@ -54,6 +54,7 @@ rules! {
     L2 19 Final ["list" "lists"] "a list tells finishes again";
     L3 20 Kept ["list" "list-disk" "list-disks"] "a copy is whole only when it has the whole list";
     L4 25 Kept ["list"] "nothing is let go before the copy is whole";
+    L5 26 Final ["list-cut"] "finishes are remembered while the own mirror is not whole";
     F1 21 Kept ["list-cut"] "what cannot be undone is sent only when durable";
     H1 22 Kept ["holes"] "an origin tells which records it lost";
     H2 23 Copied ["holes"] "a holder that lost a part of its mirror says so";

@@ -268,7 +268,9 @@ fn forget(world: &World, state: &mut State, index: usize) {
     let (linked, incarnation) = (peer.link, peer.live.incarnation);
     let node = &mut state.nodes[index];
     let of_it = |mirror: &crate::store::Mirror| linked && mirror.incarnation == incarnation;
-    let Some(mirror) = node.assured(world).mirror.filter(of_it) else {
+    let knows = |mirror: &crate::store::Mirror| mirror.whole || !world.keeps(rules::L5);
+    let mirror = node.assured(world).mirror.filter(of_it);
+    let Some(mirror) = mirror.filter(knows) else {
         return; // what the peer had before says nothing
     };
     while let Some((acked, peer_end)) = node.acks.get(0)
