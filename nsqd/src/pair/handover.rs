@@ -162,7 +162,7 @@ impl Pair {
             shared.adopted = None;
             return Self::let_go_on(nsqd, shared, None);
         }
-        if !may_release(&adopted, shared.covering()) {
+        if !may_release(&adopted, &shared.copy, shared.covering()) {
             shared.held_back.get_or_insert(nsqd.clock.now());
             return Self::let_go_on(nsqd, shared, Some(through));
         }

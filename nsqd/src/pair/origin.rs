@@ -108,12 +108,14 @@ pub fn adopted(runs: &Runs, holder: u64, adoption: PairAdoption) -> Adopted {
     }
 }
 
-/// R12: let go only when the own mirror of the holder covers the imports. `mirror`: its incarnation and durable end.
-pub fn may_release(adopted: &Adopted, mirror: Option<(u64, Position)>) -> bool {
+/// R12: let go only when the own mirror of the holder covers the imports, and the copy is whole: in the midst of a list
+/// an adoption reaches beyond messages that the holder never got. Once they are listed they lie behind it.
+/// `mirror`: its incarnation and durable end.
+pub fn may_release(adopted: &Adopted, copy: &Copy, mirror: Option<(u64, Position)>) -> bool {
     let (Some(needed), Some((incarnation, end))) = (adopted.covered_by, mirror) else {
         return false;
     };
-    incarnation == adopted.holder && end >= needed
+    copy.whole && incarnation == adopted.holder && end >= needed
 }
 
 /// The link's word for a position, and back.
@@ -207,7 +209,11 @@ mod tests {
         };
         let importing = adopted(&runs(), 9, adoption(None));
         assert_eq!(importing.through, 100);
-        assert!(!may_release(&importing, Some((9, at(9, 900)))));
+        let whole = Copy {
+            whole: true,
+            ..Copy::default()
+        };
+        assert!(!may_release(&importing, &whole, Some((9, at(9, 900)))));
         let done = adopted(&runs(), 9, adoption(Some(at(3, 500))));
         for (mirror, may) in [
             (None, false),
@@ -217,7 +223,8 @@ mod tests {
             (Some((9, at(3, 500))), true),
             (Some((9, at(4, 400))), true),
         ] {
-            assert_eq!(may_release(&done, mirror), may, "{mirror:?}");
+            assert_eq!(may_release(&done, &whole, mirror), may, "{mirror:?}");
+            assert!(!may_release(&done, &Copy::default(), mirror), "a list");
         }
     }
 }
