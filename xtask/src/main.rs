@@ -46,6 +46,11 @@ const VERBS: &[Verb] = &[
         run: programs::simulate,
     },
     Verb {
+        name: "model",
+        help: "the protocol of pairs, searched whole within bounds: [WORLD ...] [--drop RULE] | rules | list",
+        run: programs::model,
+    },
+    Verb {
         name: "build",
         help: "the programs as static release binaries; prints the directory",
         run: programs::print_build,

@@ -46,15 +46,17 @@ pub fn print_build(_: &[String]) -> Result<()> {
 
 /// Runs simulated worlds.
 pub fn simulate(arguments: &[String]) -> Result<()> {
+    run_judge("nsq-simulation", arguments)
+}
+
+/// Searches the model of replication pairs.
+pub fn model(arguments: &[String]) -> Result<()> {
+    run_judge("nsq-model", arguments)
+}
+
+fn run_judge(package: &str, arguments: &[String]) -> Result<()> {
     let mut command = cargo();
-    command.args([
-        "run",
-        "--quiet",
-        "--release",
-        "--package",
-        "nsq-simulation",
-        "--",
-    ]);
+    command.args(["run", "--quiet", "--release", "--package", package, "--"]);
     run(command.args(arguments))
 }
 

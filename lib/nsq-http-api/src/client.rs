@@ -10,13 +10,16 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as PooledClient;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
 
 use crate::{Error, ErrorBody, ErrorKind, Nsqd, Nsqlookupd, TlsClient};
 
 /// Idle connections kept per server; one is enough for a poller, more only help bursts.
 const MAX_IDLE_PER_HOST: usize = 2;
+/// An idle connection is closed after this time, or twice that. It holds some 40 kB: those to thousands of nodes that
+/// are asked every few minutes would be most of the memory of who asks them. A poller asks every second or two.
+const IDLE: Duration = Duration::from_secs(3);
 
 /// Bounds of every request. The defaults are NSQ's `http-client-*` defaults.
 #[derive(Debug, Clone)]
@@ -74,6 +77,9 @@ impl Client {
         connector.set_nodelay(true);
         let mut builder = PooledClient::builder(TokioExecutor::new());
         builder.pool_max_idle_per_host(MAX_IDLE_PER_HOST);
+        builder.pool_idle_timeout(IDLE);
+        // Without a timer nothing is closed until the same server is asked again.
+        builder.pool_timer(TokioTimer::new());
         let http = match &options.tls {
             None => Http::Plain(builder.build(connector)),
             Some(tls) => {

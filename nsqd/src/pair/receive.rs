@@ -225,8 +225,12 @@ impl Pair {
         }
         if let Some(position) = last {
             shared.kept = Some(position);
+            let whole = shared.mirror.as_ref().is_some_and(|mirror| mirror.whole);
             drop(shared);
-            self.finishes.lock().mirrored(position.lsn);
+            // A mirror that was skipped over something has passed finishes that it does not know of.
+            if whole {
+                self.finishes.lock().mirrored(position.lsn);
+            }
             self.watch.notify_one(); // perhaps the own mirror covers a hand-over now
         }
         last

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::Store;
 use kube::{Client, Resource, ResourceExt};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::build::{INSTANCE, nsqd_selector, of_cluster};
@@ -23,6 +24,8 @@ use super::relocations::relocation_state;
 use super::validate::ValidatedCluster;
 use crate::api::NsqCluster;
 use crate::runtime::context::{Context, key_of};
+use crate::runtime::kept::Kept;
+use crate::runtime::packed::Packed;
 
 /// Where to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,20 +109,34 @@ struct Found {
 fn watched(context: &Context, cluster: &ValidatedCluster) -> Found {
     let stores = &context.stores;
     let mut objects = Vec::new();
-    objects
-        .extend(of(&stores.accounts, cluster).map(|found| Object::ServiceAccount(Box::new(found))));
-    objects.extend(of(&stores.configs, cluster).map(|found| Object::ConfigMap(Box::new(found))));
-    objects.extend(of(&stores.services, cluster).map(|found| Object::Service(Box::new(found))));
-    objects.extend(
-        of(&stores.budgets, cluster).map(|found| Object::PodDisruptionBudget(Box::new(found))),
-    );
-    objects.extend(of(&stores.sets, cluster).map(|found| Object::StatefulSet(Box::new(found))));
+    let boxed = |found| Object::ServiceAccount(Box::new(found));
+    objects.extend(unpacked(&stores.accounts, cluster).map(boxed));
+    let boxed = |found| Object::ConfigMap(Box::new(found));
+    objects.extend(unpacked(&stores.configs, cluster).map(boxed));
+    let boxed = |found| Object::Service(Box::new(found));
+    objects.extend(unpacked(&stores.services, cluster).map(boxed));
+    let boxed = |found| Object::PodDisruptionBudget(Box::new(found));
+    objects.extend(unpacked(&stores.budgets, cluster).map(boxed));
+    let boxed = |found| Object::StatefulSet(Box::new(found));
+    objects.extend(unpacked(&stores.sets, cluster).map(boxed));
     Found {
         objects,
         pods: of(&stores.pods, cluster).collect(),
         jobs: of(&stores.jobs, cluster).collect(),
         claims: of(&stores.claims, cluster).collect(),
     }
+}
+
+fn unpacked<K>(store: &Store<Packed<K>>, cluster: &ValidatedCluster) -> impl Iterator<Item = K>
+where
+    K: Kept<DynamicType = ()> + Serialize + DeserializeOwned + Clone + 'static,
+{
+    let (namespace, name) = (cluster.namespace.clone(), cluster.name.clone());
+    store
+        .state()
+        .into_iter()
+        .filter(move |found| found.is_of(&namespace, &name))
+        .filter_map(|found| found.unpack())
 }
 
 fn of<K>(store: &Store<K>, cluster: &ValidatedCluster) -> impl Iterator<Item = K>

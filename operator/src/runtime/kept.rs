@@ -4,7 +4,7 @@
 //! `kubectl`'s copy of the manifest, are dropped; they are as large as the object itself. Of objects that are only read,
 //! and never compared with what is wanted, little else is kept than what planning reads.
 
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet, StatefulSetStatus};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
     ConfigMap, ContainerStatus, Node, NodeSpec, NodeStatus, PersistentVolumeClaim,
@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Resource;
 
+use super::packed::Packed;
 use super::watch::Guarded;
 use crate::cluster::build::TLS;
 
@@ -36,14 +37,31 @@ pub fn only_what_is_read<K: Kept>(object: &mut K) {
 }
 
 // Compared with what is wanted, field by field.
-impl Kept for StatefulSet {}
 impl Kept for Service {}
 impl Kept for ServiceAccount {}
 impl Kept for ConfigMap {}
-impl Kept for PodDisruptionBudget {}
 impl Kept for Deployment {}
 // Ours.
 impl<K: Resource> Kept for Guarded<K> {}
+// Has done it when it was packed.
+impl<K: Kept> Kept for Packed<K> {}
+
+impl Kept for StatefulSet {
+    fn drop_unread(&mut self) {
+        if let Some(status) = self.status.take() {
+            self.status = Some(StatefulSetStatus {
+                observed_generation: status.observed_generation,
+                ..StatefulSetStatus::default()
+            });
+        }
+    }
+}
+
+impl Kept for PodDisruptionBudget {
+    fn drop_unread(&mut self) {
+        self.status = None;
+    }
+}
 
 impl Kept for Pod {
     fn drop_unread(&mut self) {

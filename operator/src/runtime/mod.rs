@@ -7,6 +7,7 @@ pub mod kept;
 pub mod lease;
 pub mod metrics;
 pub mod pace;
+pub mod packed;
 pub mod pass;
 pub mod permissions;
 pub mod probe;

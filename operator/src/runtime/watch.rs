@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 
 use super::context::Context;
 use super::kept::{self, Kept};
+use super::packed::Packed;
 use super::pass;
 use crate::api::{NsqBridge, NsqCluster, NsqTopic};
 use crate::cluster::build::{INSTANCE, MANAGED_BY, OPERATOR, PAIR};
@@ -40,12 +41,12 @@ pub type Guarded<K> = DeserializeGuard<K>;
 /// What is known without asking. A little behind; destructive steps look again.
 #[derive(Clone)]
 pub struct Stores {
-    pub sets: Store<StatefulSet>,
-    pub services: Store<Service>,
-    pub accounts: Store<ServiceAccount>,
-    pub configs: Store<ConfigMap>,
+    pub sets: Store<Packed<StatefulSet>>,
+    pub services: Store<Packed<Service>>,
+    pub accounts: Store<Packed<ServiceAccount>>,
+    pub configs: Store<Packed<ConfigMap>>,
     pub machines: Store<Node>,
-    pub budgets: Store<PodDisruptionBudget>,
+    pub budgets: Store<Packed<PodDisruptionBudget>>,
     pub pods: Store<Pod>,
     pub jobs: Store<Job>,
     pub claims: Store<PersistentVolumeClaim>,
@@ -60,12 +61,12 @@ type Watched<K> = BoxStream<'static, Result<K, watcher::Error>>;
 /// Streams that have not been started, and the stores that they fill.
 pub struct Streams {
     pub stores: Stores,
-    sets: Watched<StatefulSet>,
-    services: Watched<Service>,
-    accounts: Watched<ServiceAccount>,
-    configs: Watched<ConfigMap>,
+    sets: Watched<Packed<StatefulSet>>,
+    services: Watched<Packed<Service>>,
+    accounts: Watched<Packed<ServiceAccount>>,
+    configs: Watched<Packed<ConfigMap>>,
     machines: Watched<Node>,
-    budgets: Watched<PodDisruptionBudget>,
+    budgets: Watched<Packed<PodDisruptionBudget>>,
     pods: Watched<Pod>,
     jobs: Watched<Job>,
     claims: Watched<PersistentVolumeClaim>,
