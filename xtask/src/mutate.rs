@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::workspace::{output, root, target};
 use list::MUTATIONS;
@@ -153,16 +153,12 @@ impl Copy {
     fn mutated(&self, one: &Mutation) -> Result<(String, String)> {
         let text =
             fs::read_to_string(self.source.join(one.file)).with_context(|| one.file.to_owned())?;
-        let found = text.matches(one.old).count();
-        if found != 1 {
-            bail!(
-                "{:?}: {} has {:?} {found} times, not once: rewrite the mutation in xtask/src/mutate/list.rs",
-                one.name,
-                one.file,
-                one.old
-            );
-        }
-        let mutated = text.replace(one.old, one.new);
+        let place = Place {
+            name: one.name,
+            file: one.file,
+            list: "list.rs",
+        };
+        let mutated = replace_once(&text, (one.old, one.new), &place)?;
         Ok((text, mutated))
     }
 
@@ -287,4 +283,23 @@ mod tests {
             assert_ne!(one.old, one.new);
         }
     }
+}
+
+/// Where an edit comes from, for whoever has to mend it.
+struct Place<'a> {
+    name: &'a str,
+    file: &'a str,
+    /// In `xtask/src/mutate`.
+    list: &'a str,
+}
+
+/// An edit that finds nothing, or more than one place, would prove nothing.
+fn replace_once(text: &str, (old, new): (&str, &str), place: &Place<'_>) -> Result<String> {
+    let Place { name, file, list } = place;
+    let found = text.matches(old).count();
+    ensure!(
+        found == 1,
+        "{name:?}: {file} has {old:?} {found} times, not once: rewrite it in xtask/src/mutate/{list}"
+    );
+    Ok(text.replace(old, new))
 }

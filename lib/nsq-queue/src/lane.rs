@@ -82,7 +82,9 @@ impl<H: Host> Lane<H> {
     ) -> u64 {
         let fits = self.blocks.back().is_some_and(|block| {
             let open = block.content.is_some() && block.page.is_none() && !block.is_full();
-            open && block.end_id() == id && block.live > 0 && block.reaches(base)
+            // A block behind it may be gone: positions go on where that one ended.
+            let next = block.end_id() == id && block.end_pos() == self.next_pos;
+            open && next && block.live > 0 && block.reaches(base)
         });
         if !fits {
             let entries = self.spare.take().unwrap_or_default();

@@ -29,6 +29,15 @@ enum Op {
 /// Id to base and the channels that wait, `None` while the topic holds it.
 type Expected = BTreeMap<u64, (u64, Option<Vec<u32>>)>;
 
+fn options() -> TopicOptions {
+    TopicOptions {
+        journalled: true,
+        mem_queue_size: 10,
+        max_msg_timeout: 1,
+        latency_window: 0,
+    }
+}
+
 struct Rig {
     topic: Topic<Test>,
     restoring: bool,
@@ -40,15 +49,9 @@ struct Rig {
 
 impl Rig {
     fn new(restoring: bool) -> Self {
-        let options = TopicOptions {
-            journalled: true,
-            mem_queue_size: 10,
-            max_msg_timeout: 1,
-            latency_window: 0,
-        };
         let mut topic = match restoring {
-            true => Topic::restoring("t", 1, options),
-            false => Topic::new("t", 1, options),
+            true => Topic::restoring("t", 1, options()),
+            false => Topic::new("t", 1, options()),
         };
         for name in ["a", "b"] {
             topic.create_channel(name, &mut Effects::default());
@@ -78,6 +81,24 @@ impl Rig {
         self.topic.publish(&run, &mut Effects::default());
     }
 
+    fn import(&mut self, id: u64, base: u64) {
+        let import = Import {
+            id,
+            timestamp: 1,
+            attempts: 0,
+            due: 0,
+            held: true,
+            finished: &[],
+            chunk: &0,
+            offset: 0,
+            len: 1,
+            base,
+            kept_at: 0,
+            committed: 0,
+        };
+        self.topic.import(&import, 0, &mut Effects::default());
+    }
+
     fn run(&mut self, op: &Op) {
         let paused = self.paused;
         let waits = || (!paused).then(|| vec![1, 2]);
@@ -97,21 +118,7 @@ impl Rig {
                     Some(&id) if !new => id,
                     _ => (1 << 50) - self.next,
                 };
-                let import = Import {
-                    id,
-                    timestamp: 1,
-                    attempts: 0,
-                    due: 0,
-                    held: true,
-                    finished: &[],
-                    chunk: &0,
-                    offset: 0,
-                    len: 1,
-                    base,
-                    kept_at: 0,
-                    committed: 0,
-                };
-                self.topic.import(&import, 0, &mut Effects::default());
+                self.import(id, base);
                 let waits = waits();
                 self.expected.entry(id).or_insert((base, waits)).0 = base;
             }
@@ -342,4 +349,44 @@ fn a_finish_is_known_until_it_is_journalled() {
     assert!(!known(&rig.topic, "b", id, id + 1) && !known(&rig.topic, "c", id, id + 1));
     assert_eq!(rig.topic.take_logs().len(), 1);
     assert!(!known(&rig.topic, "a", id, id + 1));
+}
+
+/// Of 5 and 9, 9 is gone after a restart, when 6 comes in: it follows 5, but not where 5 lies.
+#[test]
+fn what_follows_by_its_id_need_not_follow_by_its_place() {
+    let mut rig = Rig::new(false);
+    for (id, base) in [(5, 10), (9, 20)] {
+        rig.import(id, base);
+    }
+    let finish = |rig: &mut Rig, id| {
+        ["a", "b"].map(|name| rig.topic.finish_known(name, id, 1, &mut Effects::default()))
+    };
+    assert_eq!(finish(&mut rig, 9), [1, 1]);
+    rig.topic = Topic::from_image(rig.topic.image(), options());
+    let again = Run {
+        first_id: 5,
+        timestamp: 1,
+        due: 0,
+        chunk: &0,
+        bodies_at: 0,
+        bodies: &[(0, 1)],
+        base: 10,
+        kept_at: 0,
+        committed: 0,
+    };
+    rig.topic.refill_import(&again);
+    rig.topic.finish_restore(0);
+    rig.import(6, 30);
+    let left = |rig: &Rig| -> Vec<u64> {
+        let (mut from, mut left) = (Some(0), Vec::new());
+        while let Some(at) = from {
+            let batch = rig.topic.unfinished(at);
+            left.extend(batch.messages.iter().map(|message| message.id));
+            from = batch.next;
+        }
+        left
+    };
+    assert_eq!(left(&rig), [5, 6]);
+    assert_eq!(finish(&mut rig, 6), [1, 1]);
+    assert_eq!(left(&rig), [5]);
 }

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use super::pairs::RULES;
-use super::{Copy, progress};
+use super::{Copy, Place, progress, replace_once};
 
 /// A rule of `docs/pairs.md`, and how it is dropped.
 pub struct Rule {
@@ -123,18 +123,15 @@ fn put_in(copy: &Copy, before: &mut Vec<(PathBuf, String)>) -> Result<()> {
 
 impl Edit {
     fn switched(&self, rule: &Rule, text: &str) -> Result<String> {
-        let found = text.matches(self.old).count();
-        if found != 1 {
-            bail!(
-                "{:?}: {} has {:?} {found} times, not once: rewrite it in xtask/src/mutate/pairs.rs",
-                rule.name,
-                self.file,
-                self.old
-            );
-        }
         let number = rule.number();
         let switch = format!("std::env::var({SWITCH:?}).is_ok_and(|it| it == {number:?})");
-        Ok(text.replace(self.old, &self.new.replace("DROPPED", &switch)))
+        let new = self.new.replace("DROPPED", &switch);
+        let place = Place {
+            name: rule.name,
+            file: self.file,
+            list: "pairs.rs",
+        };
+        replace_once(text, (self.old, &new), &place)
     }
 }
 
@@ -144,7 +141,7 @@ enum Noticed {
 }
 
 /// The first world since `from` that fails without the rule.
-fn search(program: &PathBuf, rule: &Rule, from: u64) -> Result<Option<Noticed>> {
+fn search(program: &Path, rule: &Rule, from: u64) -> Result<Option<Noticed>> {
     let mut run = Command::new("timeout");
     run.arg(LONGEST.as_secs().to_string()).arg(program);
     run.args(["--pair", "--first", "--from", &from.to_string()]);
@@ -164,7 +161,7 @@ fn search(program: &PathBuf, rule: &Rule, from: u64) -> Result<Option<Noticed>> 
 }
 
 /// The same world with all rules.
-fn is_good(program: &PathBuf, seed: u64) -> Result<bool> {
+fn is_good(program: &Path, seed: u64) -> Result<bool> {
     let mut run = Command::new(program);
     run.args(["--pair", "--seeds", "1", "--from", &seed.to_string()]);
     let status = run.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
