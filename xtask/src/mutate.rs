@@ -265,6 +265,25 @@ fn progress(what: &str) {
     }
 }
 
+/// Where an edit comes from, for whoever has to mend it.
+struct Place<'a> {
+    name: &'a str,
+    file: &'a str,
+    /// In `xtask/src/mutate`.
+    list: &'a str,
+}
+
+/// An edit that finds nothing, or more than one place, would prove nothing.
+fn replace_once(text: &str, (old, new): (&str, &str), place: &Place<'_>) -> Result<String> {
+    let Place { name, file, list } = place;
+    let found = text.matches(old).count();
+    ensure!(
+        found == 1,
+        "{name:?}: {file} has {old:?} {found} times, not once: rewrite it in xtask/src/mutate/{list}"
+    );
+    Ok(text.replace(old, new))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,23 +302,4 @@ mod tests {
             assert_ne!(one.old, one.new);
         }
     }
-}
-
-/// Where an edit comes from, for whoever has to mend it.
-struct Place<'a> {
-    name: &'a str,
-    file: &'a str,
-    /// In `xtask/src/mutate`.
-    list: &'a str,
-}
-
-/// An edit that finds nothing, or more than one place, would prove nothing.
-fn replace_once(text: &str, (old, new): (&str, &str), place: &Place<'_>) -> Result<String> {
-    let Place { name, file, list } = place;
-    let found = text.matches(old).count();
-    ensure!(
-        found == 1,
-        "{name:?}: {file} has {old:?} {found} times, not once: rewrite it in xtask/src/mutate/{list}"
-    );
-    Ok(text.replace(old, new))
 }
