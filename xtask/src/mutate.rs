@@ -153,12 +153,7 @@ impl Copy {
     fn mutated(&self, one: &Mutation) -> Result<(String, String)> {
         let text =
             fs::read_to_string(self.source.join(one.file)).with_context(|| one.file.to_owned())?;
-        let place = Place {
-            name: one.name,
-            file: one.file,
-            list: "list.rs",
-        };
-        let mutated = replace_once(&text, (one.old, one.new), &place)?;
+        let mutated = replace_once(&text, (one.old, one.new), one.name, one.file)?;
         Ok((text, mutated))
     }
 
@@ -265,21 +260,12 @@ fn progress(what: &str) {
     }
 }
 
-/// Where an edit comes from, for whoever has to mend it.
-struct Place<'a> {
-    name: &'a str,
-    file: &'a str,
-    /// In `xtask/src/mutate`.
-    list: &'a str,
-}
-
 /// An edit that finds nothing, or more than one place, would prove nothing.
-fn replace_once(text: &str, (old, new): (&str, &str), place: &Place<'_>) -> Result<String> {
-    let Place { name, file, list } = place;
+fn replace_once(text: &str, (old, new): (&str, &str), name: &str, file: &str) -> Result<String> {
     let found = text.matches(old).count();
     ensure!(
         found == 1,
-        "{name:?}: {file} has {old:?} {found} times, not once: rewrite it in xtask/src/mutate/{list}"
+        "{name:?}: {file} has {old:?} {found} times, not once: rewrite it in xtask/src/mutate"
     );
     Ok(text.replace(old, new))
 }

@@ -9,7 +9,6 @@
 //! - [`reread`]: what comes from files that change while everything runs.
 //! - [`open_files`], [`shutdown`], [`identity`], [`version`], [`go_duration`]: the small rest.
 
-mod allocator;
 mod command_line;
 mod config_file;
 pub mod connections;

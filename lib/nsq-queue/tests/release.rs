@@ -38,6 +38,20 @@ fn options() -> TopicOptions {
     }
 }
 
+fn run(first_id: u64, bodies: &[(u32, u32)], base: u64) -> Run<'_, u32> {
+    Run {
+        first_id,
+        timestamp: 1,
+        due: 0,
+        chunk: &0,
+        bodies_at: 0,
+        bodies,
+        base,
+        kept_at: 0,
+        committed: 0,
+    }
+}
+
 struct Rig {
     topic: Topic<Test>,
     restoring: bool,
@@ -67,16 +81,10 @@ impl Rig {
     }
 
     fn publish(&mut self, first_id: u64, count: u64, due: i64, base: u64) {
+        let bodies = vec![(0, 1); count as usize];
         let run = Run {
-            first_id,
-            timestamp: 1,
             due,
-            chunk: &0,
-            bodies_at: 0,
-            bodies: &vec![(0, 1); count as usize],
-            base,
-            kept_at: 0,
-            committed: 0,
+            ..run(first_id, &bodies, base)
         };
         self.topic.publish(&run, &mut Effects::default());
     }
@@ -363,18 +371,7 @@ fn what_follows_by_its_id_need_not_follow_by_its_place() {
     };
     assert_eq!(finish(&mut rig, 9), [1, 1]);
     rig.topic = Topic::from_image(rig.topic.image(), options());
-    let again = Run {
-        first_id: 5,
-        timestamp: 1,
-        due: 0,
-        chunk: &0,
-        bodies_at: 0,
-        bodies: &[(0, 1)],
-        base: 10,
-        kept_at: 0,
-        committed: 0,
-    };
-    rig.topic.refill_import(&again);
+    rig.topic.refill_import(&run(5, &[(0, 1)], 10));
     rig.topic.finish_restore(0);
     rig.import(6, 30);
     let left = |rig: &Rig| -> Vec<u64> {

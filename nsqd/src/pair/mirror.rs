@@ -7,6 +7,7 @@ use nsq_journal::{Chunk, Lsn, Position, Record, slice_records};
 use nsq_queue::{Effects, Topic, TopicImage, TopicOptions};
 use serde::{Deserialize, Serialize};
 
+use super::Adoption;
 use crate::host::Page;
 use crate::live_topic::LiveTopic;
 use crate::options::Durability;
@@ -287,8 +288,11 @@ impl Mirror {
         }
     }
 
-    /// The peer has lost what came after `position`. Finishes seen in it stay true.
-    pub fn cut(&mut self, position: Position, news: &mut News) {
+    /// The peer has lost what came after `position`, and so has what was adopted of it. Finishes seen in it stay true.
+    pub fn cut(&mut self, position: Position, adoption: Option<&mut Adoption>, news: &mut News) {
+        if let Some(adoption) = adoption {
+            adoption.cut(self.incarnation, position);
+        }
         self.remove_where(|told| told.first >= position.lsn, news);
         for topic in self.topics.values() {
             let mut known = true;

@@ -75,10 +75,7 @@ impl Pair {
         nsqd.journal.append(&Record::MirrorCut { position })?;
         let mut news = News::default();
         if let Some(mirror) = &mut shared.mirror {
-            mirror.cut(position, &mut news);
-            if let Some(adoption) = &mut shared.adoption {
-                adoption.cut(mirror.incarnation, position);
-            }
+            mirror.cut(position, shared.adoption.as_mut(), &mut news);
         }
         shared.unkept.clear();
         shared.kept = None;

@@ -70,10 +70,8 @@ impl Restorer<'_> {
                 .mirror_from(incarnation, node, (position, whole), level),
             Record::MirrorCut { position } => {
                 if let Some(mirror) = &mut self.pair.mirror {
-                    mirror.cut(position, &mut News::default());
-                    if let Some(adoption) = &mut self.pair.adoption {
-                        adoption.cut(mirror.incarnation, position);
-                    }
+                    let adoption = self.pair.adoption.as_mut();
+                    mirror.cut(position, adoption, &mut News::default());
                 }
             }
             Record::Adopt {

@@ -109,16 +109,21 @@ struct Found {
 fn watched(context: &Context, cluster: &ValidatedCluster) -> Found {
     let stores = &context.stores;
     let mut objects = Vec::new();
-    let boxed = |found| Object::ServiceAccount(Box::new(found));
-    objects.extend(unpacked(&stores.accounts, cluster).map(boxed));
-    let boxed = |found| Object::ConfigMap(Box::new(found));
-    objects.extend(unpacked(&stores.configs, cluster).map(boxed));
-    let boxed = |found| Object::Service(Box::new(found));
-    objects.extend(unpacked(&stores.services, cluster).map(boxed));
-    let boxed = |found| Object::PodDisruptionBudget(Box::new(found));
-    objects.extend(unpacked(&stores.budgets, cluster).map(boxed));
-    let boxed = |found| Object::StatefulSet(Box::new(found));
-    objects.extend(unpacked(&stores.sets, cluster).map(boxed));
+    put(
+        &mut objects,
+        &stores.accounts,
+        cluster,
+        Object::ServiceAccount,
+    );
+    put(&mut objects, &stores.configs, cluster, Object::ConfigMap);
+    put(&mut objects, &stores.services, cluster, Object::Service);
+    put(
+        &mut objects,
+        &stores.budgets,
+        cluster,
+        Object::PodDisruptionBudget,
+    );
+    put(&mut objects, &stores.sets, cluster, Object::StatefulSet);
     Found {
         objects,
         pods: of(&stores.pods, cluster).collect(),
@@ -127,16 +132,18 @@ fn watched(context: &Context, cluster: &ValidatedCluster) -> Found {
     }
 }
 
-fn unpacked<K>(store: &Store<Packed<K>>, cluster: &ValidatedCluster) -> impl Iterator<Item = K>
-where
+/// Unpacks what belongs to the cluster.
+fn put<K>(
+    objects: &mut Vec<Object>,
+    store: &Store<Packed<K>>,
+    cluster: &ValidatedCluster,
+    object: fn(Box<K>) -> Object,
+) where
     K: Kept<DynamicType = ()> + Serialize + DeserializeOwned + Clone + 'static,
 {
-    let (namespace, name) = (cluster.namespace.clone(), cluster.name.clone());
-    store
-        .state()
-        .into_iter()
-        .filter(move |found| found.is_of(&namespace, &name))
-        .filter_map(|found| found.unpack())
+    let found = store.state().into_iter();
+    let own = found.filter(|found| found.is_of(&cluster.namespace, &cluster.name));
+    objects.extend(own.filter_map(|found| Some(object(Box::new(found.unpack()?)))));
 }
 
 fn of<K>(store: &Store<K>, cluster: &ValidatedCluster) -> impl Iterator<Item = K>

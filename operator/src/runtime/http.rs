@@ -8,7 +8,6 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use jemalloc_pprof::PROF_CTL;
 use tokio::net::TcpListener;
 
 use super::metrics::Metrics;
@@ -49,14 +48,8 @@ pub async fn serve(address: SocketAddr, health: Health) -> anyhow::Result<()> {
 
 /// The live heap for `go tool pprof`, with names in it, as the daemons have it.
 async fn heap_profile() -> Result<Vec<u8>, (StatusCode, String)> {
-    let unavailable = |why: String| (StatusCode::NOT_IMPLEMENTED, why);
-    let control = PROF_CTL.as_ref();
-    let control = control.ok_or_else(|| unavailable("built without heap profiles".to_owned()))?;
-    // Giving addresses their names takes a while.
-    let dumped = tokio::task::spawn_blocking(|| control.blocking_lock().dump_pprof()).await;
-    dumped
-        .map_err(|err| unavailable(err.to_string()))?
-        .map_err(|err| unavailable(err.to_string()))
+    let profile = nsq_heap::profile().await;
+    profile.map_err(|error| (StatusCode::NOT_IMPLEMENTED, error.to_string()))
 }
 
 async fn ready(State(health): State<Health>) -> (StatusCode, &'static str) {

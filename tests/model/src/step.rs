@@ -1,11 +1,11 @@
 //! Everything that can happen next.
 
-use crate::record::{Position, Record, Write};
+use crate::record::{Position, Record};
 use crate::rules;
-use crate::state::{Node, State, fate, settle};
+use crate::state::{State, fate, settle};
 use crate::store::{Held, Store};
-use crate::world::{Level, World};
-use crate::{adoption, link};
+use crate::world::World;
+use crate::{adoption, faults, link};
 
 /// One thing that happens. Nodes are 0 and 1, A and B.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,11 +153,11 @@ pub fn after(world: &World, before: &State, step: Step) -> Option<State> {
         Step::Empty(node, channel) => empty(world, &mut state, usize::from(node), channel),
         Step::Order(node) => order(world, &mut state, node),
         Step::Recycle(node) => recycle(world, &mut state, usize::from(node)),
-        Step::Break => sever(world, &mut state),
-        Step::Kill(node) => kill(world, &mut state, usize::from(node)),
-        Step::Cut(node, kept) => cut(world, &mut state, usize::from(node), kept),
-        Step::Hole(node, lost) => hole(world, &mut state, usize::from(node), lost),
-        Step::Lose(node) => lose(world, &mut state, usize::from(node)),
+        Step::Break => faults::sever(world, &mut state),
+        Step::Kill(node) => faults::kill(world, &mut state, usize::from(node)),
+        Step::Cut(node, kept) => faults::cut(world, &mut state, usize::from(node), kept),
+        Step::Hole(node, lost) => faults::hole(world, &mut state, usize::from(node), lost),
+        Step::Lose(node) => faults::lose(world, &mut state, usize::from(node)),
     };
     if happened {
         settle(world, &mut state);
@@ -312,126 +312,4 @@ fn recycle(world: &World, state: &mut State, index: usize) -> bool {
         node.unlink(world); // it cannot go on reading
     }
     true
-}
-
-fn sever(world: &World, state: &mut State) -> bool {
-    let linked = state.nodes.iter().any(|node| node.link);
-    if !linked || state.spent.breaks >= world.breaks {
-        return false;
-    }
-    state.spent.breaks += 1;
-    state.nodes.iter_mut().for_each(|node| node.unlink(world));
-    true
-}
-
-/// What a node forgets when it ends, and both links with it.
-fn end(world: &World, state: &mut State, index: usize) {
-    for message in world.messages_of(index) {
-        state.waits[usize::from(message)] = 0; // its publisher is told nothing
-    }
-    state.nodes.iter_mut().for_each(|node| node.unlink(world));
-    let node = &mut state.nodes[index];
-    (node.up, node.serving, node.alone) = (false, false, false);
-    node.hole = 0;
-    node.copy.acked = node.copy.acked.min(node.kept.end());
-    node.copy.whole_at = 0;
-}
-
-fn kill(world: &World, state: &mut State, index: usize) -> bool {
-    if !state.nodes[index].up || state.spent.kills >= world.kills {
-        return false;
-    }
-    state.spent.kills += 1;
-    state.nodes[index].sync(); // the kernel has it, and writes it
-    state.nodes[index].live = state.nodes[index].kept;
-    end(world, state, index);
-    true
-}
-
-fn cut(world: &World, state: &mut State, index: usize, kept: u8) -> bool {
-    if !may_cut(world, state, index) {
-        return false;
-    }
-    state.spent.cuts += 1;
-    let node = &mut state.nodes[index];
-    let writes = node.tail;
-    rewrite(
-        world,
-        node,
-        writes.items()[..usize::from(kept)].iter().copied(),
-    );
-    end(world, state, index);
-    true
-}
-
-fn hole(world: &World, state: &mut State, index: usize, lost: u8) -> bool {
-    if !may_cut(world, state, index) {
-        return false;
-    }
-    state.spent.cuts += 1;
-    let node = &mut state.nodes[index];
-    let writes = node.tail;
-    let left = writes
-        .items()
-        .iter()
-        .enumerate()
-        .map(|(at, write)| match write {
-            write if at != usize::from(lost) => *write,
-            Write::Own(_) => Write::Own(Record::Gone),
-            _ => Write::Nothing,
-        });
-    rewrite(world, node, left);
-    end(world, state, index);
-    true
-}
-
-/// At level write a power cut and a lost volume together are promised nothing, and so are two power cuts.
-fn may_cut(world: &World, state: &State, index: usize) -> bool {
-    let spent = &state.spent;
-    let promised = world.level == Level::Fsync || spent.volumes == 0;
-    state.nodes[index].up && spent.cuts < world.cuts && promised
-}
-
-fn rewrite(world: &World, node: &mut Node, writes: impl Iterator<Item = Write>) {
-    writes.for_each(|write| node.kept.apply(world, write));
-    node.live = node.kept;
-    node.tail.clear();
-}
-
-/// The volume is lost: the first, or one of which both nodes say that it may be.
-fn lose(world: &World, state: &mut State, index: usize) -> bool {
-    let first = state.spent.volumes == 0 || state.is_mirrored(world);
-    if !first || state.spent.volumes >= world.volumes || state.nodes[index].blank {
-        return false;
-    }
-    state.spent.volumes += 1;
-    if world.degrade {
-        excuse(world, state, index);
-    }
-    end(world, state, index);
-    state.settled = 0; // one disk has them now
-    state.known[index] = 0;
-    state.nodes[index] = Node {
-        blank: true,
-        ..Node::default()
-    };
-    true
-}
-
-/// `degrade`: what the node reports as its own alone may be lost with it.
-fn excuse(world: &World, state: &mut State, index: usize) {
-    let (node, peer) = (&state.nodes[index], &state.nodes[1 - index]);
-    let reports = world.keeps(rules::R17) || !node.link;
-    for message in 0..world.message_count() {
-        let at = usize::from(message);
-        let own = node.live.own[at];
-        let there = peer
-            .kept
-            .mirror
-            .is_some_and(|mirror| mirror.held[at].pending != 0);
-        let there = there || peer.kept.own[at].pending != 0;
-        if reports && own.pending != 0 && own.base > node.mirrored() && !there {
-            state.excused |= 1 << message;
-        }
-    }
 }

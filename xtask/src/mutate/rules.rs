@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::pairs::RULES;
-use super::{Copy, Place, progress, replace_once};
+use super::{Copy, progress, replace_once};
 
 /// A rule of `docs/pairs.md`, and how it is dropped.
 pub struct Rule {
@@ -126,12 +126,7 @@ impl Edit {
         let number = rule.number();
         let switch = format!("std::env::var({SWITCH:?}).is_ok_and(|it| it == {number:?})");
         let new = self.new.replace("DROPPED", &switch);
-        let place = Place {
-            name: rule.name,
-            file: self.file,
-            list: "pairs.rs",
-        };
-        replace_once(text, (self.old, &new), &place)
+        replace_once(text, (self.old, &new), rule.name, self.file)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::workspace::{cargo, output};
 /// see each other, not even through a test's dependency that ships.
 const LAYERS: &[(&str, u8)] = &[
     ("nsq-protocol", 0),
+    ("nsq-heap", 0),
     ("nsq-queue", 1),
     ("nsq-journal", 1),
     ("nsq-codec", 1),

@@ -70,6 +70,13 @@ impl Director<'_> {
         node.crash();
     }
 
+    /// Between two instructions.
+    fn dies(&self, index: usize, node: PairNode) {
+        self.world.disks[index].lock().kill();
+        self.world.auditor.lock().crashed(self.world.now());
+        node.crash();
+    }
+
     /// R14: whoever is left goes on alone.
     pub fn go(&mut self, index: usize) {
         let lost = self.lost;
@@ -94,7 +101,6 @@ impl Director<'_> {
         };
         let down = down[self.random.random_range(0..3)];
         self.restart_at[index] = self.world.now() + self.random.random_range(0..=down);
-        let disk = Arc::clone(&self.world.disks[index].lock());
         match self.random.random_range(0..10) {
             0..2 => {
                 self.world.note(&format!("{index} is stopped"));
@@ -103,17 +109,10 @@ impl Director<'_> {
                     self.world.auditor.lock().complain(complaint);
                 }
             }
-            2..5 => {
-                self.world.note(&format!("{index} is killed"));
-                disk.kill();
-                self.world.auditor.lock().crashed(self.world.now());
-                node.crash();
-            }
-            _ if self.cuts > 0 => self.power_goes(index, node),
+            5.. if self.cuts > 0 => self.power_goes(index, node),
             _ => {
-                disk.kill();
-                self.world.auditor.lock().crashed(self.world.now());
-                node.crash();
+                self.world.note(&format!("{index} is killed"));
+                self.dies(index, node);
             }
         }
     }
@@ -141,9 +140,7 @@ impl Director<'_> {
         self.blank = (index, self.world.auditor.lock().all_sent());
         self.world.note(&format!("{index} loses its disk"));
         excuse(self.world, &node.nsqd);
-        self.world.disks[index].lock().kill();
-        self.world.auditor.lock().crashed(self.world.now());
-        node.crash();
+        self.dies(index, node);
         *self.world.disks[index].lock() = SimDisk::new();
         self.world.incarnations[index].fetch_add(100, Ordering::Relaxed);
         let longest = if self.world.plan.stormy { 50 } else { 1000 };

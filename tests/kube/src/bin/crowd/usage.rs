@@ -24,7 +24,7 @@ fn value(metrics: &str, name: &str, labels: &[&str]) -> f64 {
         .lines()
         .filter(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)));
     let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-    values.sum()
+    values.fold(0.0, |sum, value| sum + value) // `sum` of nothing is -0
 }
 
 /// What was counted up to a moment.
