@@ -29,6 +29,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::client::Client;
+use crate::live_topic::Kept;
 use crate::nsqd::Nsqd;
 use crate::options::{Durability, MirrorAck, Options};
 use finishes::Finishes;
@@ -41,7 +42,7 @@ pub use adoption::run as run_adoption;
 pub(crate) use adoption::{AdoptError, Order};
 pub use handover::run as run_watch;
 pub(crate) use holder::Adoption;
-pub(crate) use link::{End, HEARTBEAT, OUTBOX, Side, serve};
+pub(crate) use link::{End, HEARTBEAT, LinkNews, OUTBOX, Side, serve};
 pub(crate) use mirror::{Mirror, News};
 pub(crate) use state::{PairImage, Remembered};
 
@@ -69,10 +70,10 @@ pub struct Pair {
     finishes: Mutex<Finishes>,
     /// They are kept also without a peer: messages have come in from elsewhere.
     remembers: AtomicBool,
-    /// The holder's link has something to look at: an adoption was begun or is done.
-    pub(crate) holder_news: Notify,
+    /// The holder's link has something to look at: an adoption is done.
+    pub(crate) holder_news: LinkNews,
     /// The origin's link has something to look at.
-    pub(crate) origin_news: Notify,
+    pub(crate) origin_news: LinkNews,
     /// Something the watch has to look at.
     pub(crate) watch: Notify,
     pub(crate) adopt: Notify,
@@ -112,7 +113,7 @@ struct Waiting {
     gate: Gate,
     /// Everything that was acknowledged without the peer, or taken over, lies before this. Beyond, OKs wait for the peer.
     level_at: Lsn,
-    clients: Vec<(Lsn, Arc<Client>)>,
+    clients: Vec<(Kept, Arc<Client>)>,
     others: Vec<(Lsn, Arc<Notify>)>,
 }
 
@@ -200,8 +201,8 @@ impl Pair {
             refuses: AtomicBool::new(false),
             finishes: Mutex::new(recovered.finishes),
             remembers: AtomicBool::new(recovered.imports),
-            holder_news: Notify::new(),
-            origin_news: Notify::new(),
+            holder_news: LinkNews::default(),
+            origin_news: LinkNews::default(),
             watch: Notify::new(),
             adopt: Notify::new(),
             counters: Counters::default(),
@@ -236,24 +237,39 @@ impl Pair {
         self.refuses.load(Ordering::Acquire)
     }
 
-    /// Has a connection woken once the peer has everything before `at`, or is lost.
-    pub(crate) fn wake_at(&self, nsqd: &Nsqd, at: Lsn, client: &Arc<Client>) {
+    /// Has a connection woken once the peer has what was `kept` here, or is lost. True: nobody else waits.
+    pub(crate) fn wake_at(&self, nsqd: &Nsqd, kept: Kept, client: &Arc<Client>) -> bool {
+        let at = kept.at;
         let mut waiting = self.gate.lock();
         waiting.gate.waits_for(at, nsqd.clock.now());
         match waiting.clients.last_mut() {
             Some((last, same))
                 if Arc::ptr_eq(same, client)
-                    && (*last <= self.unlisted()) == (at <= self.unlisted()) =>
+                    && last.level == kept.level
+                    && (last.at <= self.unlisted()) == (at <= self.unlisted()) =>
             {
-                *last = at.max(*last);
+                last.at = at.max(last.at);
             }
-            _ => waiting.clients.push((at, Arc::clone(client))),
+            _ => waiting.clients.push((kept, Arc::clone(client))),
         }
+        let alone = waiting.clients.len() == 1;
         drop(waiting);
         if self.passes(at) || self.refuses() {
-            client.wake();
+            self.let_out(nsqd, kept, client);
         }
         self.watch.notify_one();
+        alone
+    }
+
+    /// The peer no longer holds up the client's answers.
+    fn let_out(&self, nsqd: &Nsqd, kept: Kept, client: &Arc<Client>) {
+        match kept.level {
+            // The own sync has woken nobody: see `OwnSync`.
+            Durability::Fsync if !self.refuses() => {
+                nsqd.journal.sync_soon(kept.at, client.clone());
+            }
+            _ => client.wake(),
+        }
     }
 
     /// Returns once the peer has everything before `at`.
@@ -294,13 +310,15 @@ impl Pair {
         self.refuses.store(refuses, Ordering::Release);
         let goes = |at: Lsn| refuses || self.passes(at);
         let clients = std::mem::take(&mut waiting.clients);
-        let (out, rest): (Vec<_>, Vec<_>) = clients.into_iter().partition(|one| goes(one.0));
+        let (out, rest): (Vec<_>, Vec<_>) = clients.into_iter().partition(|one| goes(one.0.at));
         waiting.clients = rest;
         let others = std::mem::take(&mut waiting.others);
         let (told, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|one| goes(one.0));
         waiting.others = rest;
         drop(waiting);
-        out.iter().for_each(|(_, client)| client.wake());
+        for (kept, client) in &out {
+            self.let_out(nsqd, *kept, client);
+        }
         told.iter().for_each(|(_, told)| told.notify_one());
         if lost && !was_lost {
             self.counters.losses.fetch_add(1, Ordering::Relaxed);
