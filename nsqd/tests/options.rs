@@ -69,6 +69,7 @@ const NSQ_OPTIONS: &[(&str, &str, &str)] = &[
 
 /// Options that are ours alone.
 const OURS: &[(&str, &str, &str)] = &[
+    ("-adopt-after", "duration", ""),
     ("-auth-http-request-method", "string", r#""get""#),
     ("-command-timeout", "duration", "1m0s"),
     ("-durability", "value", "write"),
