@@ -5,8 +5,8 @@
 
 use std::fmt::Write as _;
 
-use nsq_http_api::{AdoptAfterStatus, PairStatus};
 use nsq_http_api::stats::{ChannelStats, Stats, TopicStats};
+use nsq_http_api::{AdoptAfterStatus, PairStatus};
 use nsq_journal::{DurationCounts, JournalStats};
 use nsq_protocol::NSQ_VERSION;
 

@@ -102,6 +102,19 @@ fn fatal(args: &[&str]) -> String {
 }
 
 #[test]
+fn who_adopts_without_an_order_has_a_peer_and_somebody_to_ask() {
+    let pair = ["--pair-with=b", "--pair-name=a"];
+    let asks = "--lookupd-tcp-address=l:4160";
+    let all = |more: &[&'static str]| [&pair[..], more].concat();
+    let told = options(&all(&[asks, "--adopt-after=30s"]));
+    assert_eq!(told.adopt_after, Duration::from_secs(30));
+    assert_eq!(options(&[]).adopt_after, Duration::ZERO);
+    assert!(fatal(&["--adopt-after=30s", asks]).contains("--pair-with"));
+    assert!(fatal(&all(&["--adopt-after=30s"])).contains("--lookupd-tcp-address"));
+    assert!(fatal(&all(&[asks, "--adopt-after=999ms"])).contains("at least 1s"));
+}
+
+#[test]
 fn usage_has_nsqs_flags_types_and_defaults_in_nsqs_order() {
     let usage = Options::command("vm").usage();
     let mut lines = usage.lines();

@@ -111,6 +111,8 @@ pub struct WitnessStatus {
     pub says: String,
     /// How long ago it may have heard of the peer for the last time; not longer than it has been asked.
     pub heard_seconds: Option<f64>,
+    /// For how long this node has been connected to it.
+    pub connected_seconds: Option<f64>,
     /// Why it did not answer.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub error: String,

@@ -168,6 +168,11 @@ impl Witness {
         self.heard
     }
 
+    /// Since when this node's connection to it stands.
+    pub fn connected(&self) -> Option<i64> {
+        self.connected
+    }
+
     /// What its word comes to, for a peer that is to be adopted `after` so long.
     pub fn says(&self, after: i64, now: i64) -> Says {
         let Some(answer) = &self.answer else {
@@ -213,6 +218,15 @@ impl Witnesses {
         self.asked = Some((asked, now));
     }
 
+    /// How soon they are asked again while nothing depends on it. One that did not answer may be there soon.
+    fn idle(&self) -> i64 {
+        let mut answers = self.known.values().map(|witness| &witness.answer);
+        match answers.all(|answer| matches!(answer, Some(Ok(_)))) {
+            true => IDLE,
+            false => *PACE.end(),
+        }
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Witness)> {
         let known = self.known.iter();
         known.map(|(address, witness)| (address.as_str(), witness))
@@ -237,7 +251,7 @@ pub fn judge(after: i64, own: &Own, witnesses: &Witnesses, now: i64) -> Verdict 
         Left::Messages => None,
     };
     let is_fresh = |(asked, answered): (i64, i64)| match &waits {
-        Some(_) => now - answered < IDLE,
+        Some(_) => now - answered < witnesses.idle(),
         // What was said before the time was over says nothing about the rest of it.
         None => asked >= due && now - answered < pace(after),
     };

@@ -20,6 +20,8 @@ pub(super) struct Alone {
     after: i64,
     witnesses: Witnesses,
     reason: Reason,
+    /// A link was up at the last look.
+    linked: bool,
     /// Adoptions that nobody ordered, since the start.
     adoptions: u64,
 }
@@ -31,6 +33,7 @@ impl Alone {
             after: i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
             witnesses: Witnesses::default(),
             reason: Reason::Starting,
+            linked: false,
             adoptions: 0,
         })
     }
@@ -51,6 +54,7 @@ impl Alone {
                 address: address.to_owned(),
                 says: says.name().to_owned(),
                 heard_seconds: witness.heard().map(|heard| seconds(now - heard)),
+                connected_seconds: witness.connected().map(|since| seconds(now - since)),
                 error: match says {
                     Says::NoAnswer(why) => why,
                     _ => String::new(),
@@ -71,7 +75,10 @@ impl Pair {
     fn own(&self, nsqd: &Nsqd, now: i64) -> Own {
         let mut shared = self.shared.lock();
         let linked = shared.origin_up || shared.holder_up;
-        if linked {
+        let mut was_linked = false;
+        self.note_alone(|alone| was_linked = std::mem::replace(&mut alone.linked, linked));
+        // It may have been up until now.
+        if linked || was_linked {
             shared.heard = now;
         }
         Own {
@@ -151,10 +158,7 @@ pub async fn run(nsqd: Arc<Nsqd>, links: Arc<LookupLinks>) {
                 look.reset_immediately();
             }
             Verdict::Adopt => {
-                tracing::warn!(
-                    "PAIR: {} is gone: no nsqlookupd has heard of it",
-                    pair.peer
-                );
+                tracing::warn!("PAIR: {} is gone: no nsqlookupd has heard of it", pair.peer);
                 match pair.adopt_alone(&nsqd) {
                     Ok(()) => pair.note_alone(|alone| alone.adoptions += 1),
                     Err(error) => {

@@ -249,14 +249,19 @@ fn adopts(after: i64, lookupds: &[Lookupd], parted: i64, dies: i64) -> Option<i6
 fn lookupd() -> impl Strategy<Value = Lookupd> {
     let seconds = |range: std::ops::Range<i64>| range.prop_map(|at| at * SECOND / 10);
     let holds = prop_oneof![Just(0), seconds(0..3000)];
-    (seconds(0..6000), seconds(0..1000), 0..200i64, 0..200i64, holds).prop_map(
-        |(from, away, peer_after, we_after, holds)| Lookupd {
+    (
+        seconds(0..6000),
+        seconds(0..1000),
+        0..200i64,
+        0..200i64,
+        holds,
+    )
+        .prop_map(|(from, away, peer_after, we_after, holds)| Lookupd {
             away: (from, from + away),
             peer_after: peer_after * SECOND / 10,
             we_after: we_after * SECOND / 10,
             holds,
-        },
-    )
+        })
 }
 
 proptest! {
