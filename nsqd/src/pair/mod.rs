@@ -1,8 +1,9 @@
 //! Replication pairs: this node's journal is copied to its peer, and the peer's to this node. `docs/pairs.md` explains
 //! the protocol; its rules are named R1 to R18 where they live.
 //!
-//! `runs`, `holder`, `origin`, `gate`, `finishes` decide, as values; `mirror` is the copy; the rest carries out.
+//! `runs`, `holder`, `origin`, `gate`, `finishes`, `adopt_after` decide, as values; `mirror` is the copy; the rest carries out.
 
+mod adopt_after;
 mod adoption;
 mod finishes;
 mod gate;
@@ -18,6 +19,7 @@ mod runs;
 pub mod simulated;
 mod state;
 mod status;
+mod witnesses;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,14 +39,17 @@ use gate::{Gate, Passage};
 use lag::Lag;
 use origin::{Adopted, Copy};
 use runs::Runs;
+use witnesses::Alone;
 
 pub use adoption::run as run_adoption;
 pub(crate) use adoption::{AdoptError, Order};
+pub(crate) use gate::PeerLost;
 pub use handover::run as run_watch;
 pub(crate) use holder::Adoption;
 pub(crate) use link::{End, HEARTBEAT, LinkNews, OUTBOX, Side, serve};
 pub(crate) use mirror::{Mirror, News};
 pub(crate) use state::{PairImage, Remembered};
+pub use witnesses::run as run_adopt_after;
 
 /// What was finished in a topic, by channel.
 type FinishedIn = BTreeMap<u32, Vec<IdRange>>;
@@ -77,6 +82,7 @@ pub struct Pair {
     /// Something the watch has to look at.
     pub(crate) watch: Notify,
     pub(crate) adopt: Notify,
+    alone: Mutex<Option<Alone>>,
     counters: Counters,
 }
 
@@ -107,6 +113,8 @@ pub(crate) struct Shared {
     pub(crate) lag: Lag,
     /// The latest run of the mirrored incarnation that said HELLO.
     pub(crate) heard_run: Option<u64>,
+    /// When the peer was last heard of over a link, as far as somebody looked.
+    heard: i64,
 }
 
 struct Waiting {
@@ -153,16 +161,6 @@ pub(crate) fn topic_options(options: &Options, name: &str) -> TopicOptions {
     }
 }
 
-/// The peer is gone and `--on-peer-loss=block` says not to go on alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PeerLost;
-
-impl std::fmt::Display for PeerLost {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the peer does not mirror this node and --on-peer-loss=block: try the peer")
-    }
-}
-
 impl Pair {
     pub(crate) fn new(options: &Options, recovered: Recovered, now: i64) -> Self {
         let patience = options.peer_loss_timeout.as_nanos() as i64;
@@ -189,6 +187,7 @@ impl Pair {
                 listing: false,
                 lag: Lag::new(now),
                 heard_run: None,
+                heard: now,
             }),
             gate: Mutex::new(Waiting {
                 gate: Gate::new(options.on_peer_loss, patience),
@@ -205,6 +204,7 @@ impl Pair {
             origin_news: LinkNews::default(),
             watch: Notify::new(),
             adopt: Notify::new(),
+            alone: Mutex::new(Alone::new(options.adopt_after)),
             counters: Counters::default(),
         }
     }
