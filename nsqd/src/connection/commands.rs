@@ -4,12 +4,11 @@
 use std::sync::Arc;
 
 use nsq_daemon::stream::Socket;
-use nsq_journal::{JournalError, Lsn, Waiter};
+use nsq_journal::{JournalError, Lsn};
 use nsq_protocol::{Command, Gate, IdentifyRequest, MessageId, ProtocolError, State, Step};
 use nsq_queue::{SettleError, SubscribeError};
 
 use super::Connection;
-use super::own_sync::OwnSync;
 use super::subscription::Subscription;
 use crate::live_topic::{Kept, LiveTopic, PublishError, Then};
 use crate::options::Durability;
@@ -265,8 +264,7 @@ impl<S: Socket> Connection<S> {
 
     /// Consumers hear of messages once these are kept: at the end of the round, or after the sync.
     fn commit(&mut self, topic: &Arc<LiveTopic>, kept: Kept, then: Then) {
-        let mirrored = kept.mirrored;
-        let alone = mirrored && self.nsqd.pair.wake_at(&self.nsqd, kept, &self.client);
+        let alone = kept.mirrored && self.nsqd.pair.wake_at(&self.nsqd, kept, &self.client);
         match kept.level {
             Durability::Memory => then.happen(&self.nsqd, topic),
             Durability::Write => {
@@ -274,18 +272,7 @@ impl<S: Socket> Connection<S> {
                 self.run.staged.push((Arc::clone(topic), then));
             }
             Durability::Fsync => {
-                let waiter: Arc<dyn Waiter> = match mirrored {
-                    true => {
-                        let make = || OwnSync::new(&self.nsqd.journal, &self.client);
-                        self.own_sync.get_or_insert_with(make).clone()
-                    }
-                    false => self.client.clone(),
-                };
-                self.nsqd.journal.sync_soon(kept.at, waiter);
-                if alone {
-                    // The peer need not wait until the sync thread is awake. Where several wait, it writes for all.
-                    let _ = self.nsqd.journal.try_write(kept.at);
-                }
+                self.sync_soon(kept, alone);
                 then.happen_after(&self.nsqd, topic, kept);
             }
         }

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use nsq_daemon::stream::Socket;
 use nsq_journal::{Journal, Waiter};
 
+use super::Connection;
 use crate::client::Client;
+use crate::live_topic::Kept;
 
 /// The own sync lets no answer go that waits for the peer as well, and the peer is later nearly always. So it wakes
 /// nobody: the pair does so, once the peer has the message and the own disk too. A journal that failed ends the
@@ -27,6 +30,24 @@ impl Waiter for OwnSync {
     fn wake(self: Arc<Self>) {
         if self.journal.health().is_err() {
             Client::wake(&self.client);
+        }
+    }
+}
+
+impl<S: Socket> Connection<S> {
+    /// Sees to it that what was `kept` at level `fsync` gets there. `alone`: nobody else waits for the peer.
+    pub(super) fn sync_soon(&mut self, kept: Kept, alone: bool) {
+        let journal = &self.nsqd.journal;
+        if !kept.mirrored {
+            return journal.sync_soon(kept.at, self.client.clone());
+        }
+        let make = || OwnSync::new(journal, &self.client);
+        let own_sync = self.own_sync.get_or_insert_with(make);
+        journal.sync_soon(kept.at, own_sync.clone());
+        if alone {
+            // The peer need not wait until the sync thread is awake. Where several wait, that writes for all; and if it
+            // cannot be written now, the sync thread sees the same.
+            let _ = journal.try_write(kept.at);
         }
     }
 }
