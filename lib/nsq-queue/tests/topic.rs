@@ -210,6 +210,7 @@ impl Rig {
     }
 
     fn import(&mut self, new: bool, n: usize, delay: bool) {
+        self.log(); // as whoever imports does: see below
         let here: Vec<u64> = self.pending.values().flatten().copied().collect();
         let due = if delay { self.now + 300 } else { 0 };
         let (id, finished) = match here.get(n % here.len().max(1)) {
@@ -240,6 +241,10 @@ impl Rig {
         let is_new = import(&mut self.topic, &record, self.now);
         self.after.push(record);
         if !is_new {
+            // Channels that are younger than the message wait for it, too.
+            let everybodys = held || was_held || !here.contains(&id);
+            let channels = self.pending.values_mut().filter(|_| !everybodys);
+            channels.for_each(|pending| pending.extend([id]));
             return;
         }
         assert!(!was_held && !here.contains(&id), "it was here");
