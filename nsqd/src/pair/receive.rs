@@ -38,6 +38,7 @@ impl Pair {
         lost: Option<Lsn>,
     ) -> Result<Greeting, JournalError> {
         let mut shared = self.shared.lock();
+        shared.heard = nsqd.clock.now();
         shared.heard_run = runs.runs.last().map(|run| run.run);
         loop {
             let greeting = greet(incarnation, runs, lost, &self.holding(&shared));
