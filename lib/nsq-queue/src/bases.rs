@@ -101,7 +101,8 @@ impl Rebased {
     /// Ranges of which it is not known what lies above `base`.
     pub(crate) fn astride(&self, base: u64) -> impl Iterator<Item = (u64, u64)> {
         let ranges = self.ranges.iter();
-        let astride = ranges.filter(move |(_, range)| (range.low_base..range.last_base).contains(&base));
+        let astride =
+            ranges.filter(move |(_, range)| (range.low_base..range.last_base).contains(&base));
         astride.map(|(&start, range)| (start, range.end))
     }
 

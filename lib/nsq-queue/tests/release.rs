@@ -325,7 +325,10 @@ fn a_cut_lowers_the_bases_that_it_takes_back() {
     for (id, base) in [(1, 30), (2, 40)] {
         rig.import(id, base);
     }
-    assert!(!rig.topic.cut(35), "which of them was imported before is not known");
+    assert!(
+        !rig.topic.cut(35),
+        "which of them was imported before is not known"
+    );
     rig.topic.release_through(36, &mut Effects::default());
     assert!(rig.found().is_empty());
 }
@@ -352,10 +355,8 @@ fn an_import_adds_the_channels_that_wait_for_it_elsewhere() {
     }
     let (both, only) = (Some(vec![anew, 2]), Some(vec![anew]));
     assert_eq!(all(&mut rig), [Some(vec![2]), both, only]);
-    let finish = |rig: &mut Rig, name, id| {
-        rig.topic
-            .finish_known(name, id, 1, &mut Effects::default())
-    };
+    let finish =
+        |rig: &mut Rig, name, id| rig.topic.finish_known(name, id, 1, &mut Effects::default());
     for (name, id) in [("b", 1), ("b", 2), ("a", 2), ("a", 3)] {
         assert_eq!(finish(&mut rig, name, id), 1, "{name} {id}");
     }

@@ -127,7 +127,10 @@ pub fn look(world: &PairWorld) {
         }
         pair::unfinished(&nsqd, &mut |topic, channel, body| {
             let number = nsq_auditor::decode(body).unwrap_or_default();
-            if finals.iter().any(|fates| fates.contains(&(topic, channel, number))) {
+            if finals
+                .iter()
+                .any(|fates| fates.contains(&(topic, channel, number)))
+            {
                 came_back.insert((number, index, channel.to_owned()));
             }
         });
