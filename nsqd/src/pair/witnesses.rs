@@ -84,6 +84,8 @@ impl Pair {
         Own {
             linked,
             heard: shared.heard,
+            incarnation: shared.mirror.as_ref().map(|mirror| mirror.incarnation),
+            run: shared.heard_run.unwrap_or(0),
             left: match linked {
                 true => Left::Messages, // nobody asks
                 false => self.left(&shared),
@@ -103,18 +105,13 @@ impl Pair {
         }
     }
 
-    /// As an order would, naming what it is about: a peer that comes back at this moment is not adopted.
-    fn adopt_alone(&self, nsqd: &Arc<Nsqd>) -> Result<(), AdoptError> {
-        let mirrored = {
-            let shared = self.shared.lock();
-            let mirror = shared.mirror.as_ref();
-            mirror.map(|mirror| (mirror.incarnation, mirror.end.run))
-        };
-        let (incarnation, run) = mirrored.ok_or(AdoptError::NoMirror)?;
+    /// As anybody's order, naming the run that was decided about: a peer that comes back at this moment is not adopted.
+    fn adopt_alone(&self, nsqd: &Arc<Nsqd>, own: &Own) -> Result<(), AdoptError> {
         let order = Order {
             node: &self.peer,
-            incarnation: Some(incarnation),
-            run: Some(run),
+            incarnation: own.incarnation,
+            // Of the last HELLO: of a peer that died right behind it the mirror has nothing.
+            run: Some(own.run),
         };
         self.order(nsqd, &order).map(drop)
     }
@@ -157,17 +154,17 @@ pub async fn run(nsqd: Arc<Nsqd>, links: Arc<LookupLinks>) {
                 pair.note_alone(|alone| alone.witnesses.take(own.linked, said, times));
                 look.reset_immediately();
             }
-            Verdict::Adopt => {
-                tracing::warn!("PAIR: {} is gone: no nsqlookupd has heard of it", pair.peer);
-                match pair.adopt_alone(&nsqd) {
-                    Ok(()) => pair.note_alone(|alone| alone.adoptions += 1),
-                    Err(error) => {
-                        let reason = Reason::Refused(error.to_string());
-                        pair.note_alone(|alone| alone.waits(&pair.peer, reason));
-                        tokio::time::sleep(Duration::from_nanos(pace(after) as u64)).await;
-                    }
+            Verdict::Adopt => match pair.adopt_alone(&nsqd, &own) {
+                Ok(()) => {
+                    tracing::warn!("PAIR: {} is gone: no nsqlookupd has heard of it", pair.peer);
+                    pair.note_alone(|alone| alone.adoptions += 1);
                 }
-            }
+                Err(error) => {
+                    let reason = Reason::Refused(error.to_string());
+                    pair.note_alone(|alone| alone.waits(&pair.peer, reason));
+                    tokio::time::sleep(Duration::from_nanos(pace(after) as u64)).await;
+                }
+            },
         }
     }
 }
