@@ -74,7 +74,7 @@ impl Alone {
 impl Pair {
     fn own(&self, nsqd: &Nsqd, now: i64) -> Own {
         let mut shared = self.shared.lock();
-        let linked = shared.origin_up || shared.holder_up;
+        let linked = shared.is_linked();
         let mut was_linked = false;
         self.note_alone(|alone| was_linked = std::mem::replace(&mut alone.linked, linked));
         // It may have been up until now.
@@ -120,13 +120,20 @@ impl Pair {
     pub(super) fn adopt_after_status(&self, now: i64) -> Option<AdoptAfterStatus> {
         let silent = {
             let shared = self.shared.lock();
-            match shared.origin_up || shared.holder_up {
+            match shared.is_linked() {
                 true => 0,
                 false => now - shared.heard,
             }
         };
         let alone = self.alone.lock();
         alone.as_ref().map(|alone| alone.status(silent, now))
+    }
+}
+
+impl Shared {
+    /// The peer is heard of over one link at least.
+    fn is_linked(&self) -> bool {
+        self.origin_up || self.holder_up
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use nsq_rig::{Connection, Program, Server, push_pub};
+use nsq_rig::{Connection, Program, Server, Signal, push_pub};
 
 use super::two::{Status, Two, around};
 use super::{Outcome, Setting};
@@ -20,6 +20,10 @@ const AFTER: f64 = 2.0;
 const TIMES: f64 = 3.0;
 /// Seconds after which the word of an nsqlookupd counts that was started anew.
 const SETTLED: f64 = 20.0;
+/// Seconds after which at the earliest one is missed that is still connected: it may have said PING just before.
+const PING_MISSED: f64 = 20.0;
+/// As short as it may be, for one who says PING every 15 seconds.
+const INACTIVE: &str = "--inactive-producer-timeout=20s";
 /// A topic that nobody consumes.
 const KEPT: &str = "kept";
 /// What a pair may take for anything; far more than it ever takes.
@@ -76,7 +80,7 @@ impl Lookupds {
         let second = setting.go_nsqlookupd.clone();
         let program = |path| Program {
             path,
-            flags: Vec::new(),
+            flags: vec![INACTIVE.to_owned()],
         };
         let mut lookupds = Self {
             programs: [program(ours.clone()), program(second.unwrap_or(ours))],
@@ -86,7 +90,7 @@ impl Lookupds {
         // They come back where they were.
         for (program, server) in lookupds.programs.iter_mut().zip(&lookupds.running) {
             let address = server.tcp_address()?;
-            program.flags = vec![format!("--tcp-address={address}")];
+            program.flags.push(format!("--tcp-address={address}"));
         }
         Ok(lookupds)
     }
@@ -131,13 +135,16 @@ fn drive(
     };
     alone.wait_mirrored()?;
     alone.pair.open(stages)?;
-    let steps: [(&str, Step<'_>); 3] = [
+    let steps: [(&str, Step<'_>); 4] = [
         ("a node is gone", Unwatched::gone),
         ("both live", Unwatched::parted),
         ("nobody to ask", Unwatched::blind),
+        ("a node is silent", Unwatched::silent),
     ];
     for round in 0..rounds {
-        for (what, step) in steps {
+        // The last one takes long.
+        let most = if round == 0 { 3 } else { 4 };
+        for (what, step) in steps.into_iter().take(most) {
             (setting.progress)(&format!("round {} of {rounds}: {what}", round + 1));
             let done = alone.keep_some().and_then(|()| step(&mut alone, round % 2));
             done.with_context(|| format!("round {}, {what}", round + 1))?;
@@ -178,12 +185,7 @@ impl Unwatched<'_> {
     /// Its peer adopts, and delivers what it had; then both merge.
     fn gone(&mut self, victim: usize) -> Result<()> {
         let survivor = 1 - victim;
-        self.pair
-            .wait_one(survivor, "connected for long enough", PATIENCE, |status| {
-                let mut witnesses = status.adopt_after.witnesses.iter();
-                status.adopt_after.witnesses.len() == 2
-                    && witnesses.all(|witness| witness.connected_seconds >= Some(SETTLED))
-            })?;
+        self.settled(survivor)?;
         let before = self.pair.status(survivor)?;
         let killed = Instant::now();
         self.kill(victim)?;
@@ -192,6 +194,17 @@ impl Unwatched<'_> {
         self.driven.adoptions.push(took * 1000.0);
         ensure!(took >= AFTER, "adopted after {took} seconds already");
         self.come_back(victim)
+    }
+
+    /// Both nsqlookupds are worth asking.
+    fn settled(&mut self, at: usize) -> Result<()> {
+        let is_settled = |status: &Status| {
+            let witnesses = &status.adopt_after.witnesses;
+            let mut connected = witnesses.iter().map(|witness| witness.connected_seconds);
+            witnesses.len() == 2 && connected.all(|seconds| seconds >= Some(SETTLED))
+        };
+        self.pair
+            .wait_one(at, "connected for long enough", PATIENCE, is_settled)
     }
 
     /// The links end, and the nsqlookupds hear of both: nobody adopts.
@@ -216,6 +229,20 @@ impl Unwatched<'_> {
         self.stays(survivor, &["0 of 2 nsqlookupds", "young"])?;
         self.adopts(survivor, &before)?;
         self.come_back(victim)
+    }
+
+    /// It stands still, and all its connections with it; then it goes on, and has been adopted by mistake.
+    fn silent(&mut self, victim: usize) -> Result<()> {
+        let survivor = 1 - victim;
+        self.settled(survivor)?;
+        let before = self.pair.status(survivor)?;
+        let stopped = Instant::now();
+        self.pair.signal(victim, Signal::STOP)?;
+        self.adopts(survivor, &before)?;
+        let took = stopped.elapsed().as_secs_f64();
+        ensure!(took >= PING_MISSED, "adopted after {took} seconds already");
+        self.pair.signal(victim, Signal::CONT)?;
+        self.wait_mirrored()
     }
 
     fn kill(&mut self, victim: usize) -> Result<()> {
