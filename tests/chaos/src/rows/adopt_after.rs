@@ -1,5 +1,6 @@
 //! A pair that nobody orders anything: `--adopt-after`, with two nsqlookupds that say whether a node is gone.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -176,8 +177,19 @@ impl Unwatched<'_> {
             let mut connection = Connection::open(self.pair.address(at)?)?;
             let mut command = Vec::new();
             push_pub(&mut command, KEPT, b"kept");
-            connection.send(&command)?;
-            connection.ok()?;
+            let began = Instant::now();
+            loop {
+                connection.send(&command)?;
+                match connection.ok() {
+                    Ok(()) => break,
+                    // A slow machine: the peer was taken for lost, and nothing is accepted until it catches up.
+                    Err(error) if error.kind() == ErrorKind::InvalidData => {
+                        ensure!(began.elapsed() < PATIENCE, "{error}");
+                        std::thread::sleep(super::two::LOOK);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
         }
         Ok(())
     }
