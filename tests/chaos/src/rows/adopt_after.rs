@@ -9,6 +9,7 @@ use nsq_rig::{Connection, Program, Server, Signal, push_pub};
 
 use super::two::{Status, Two, around};
 use super::{Outcome, Setting};
+use crate::consumer::READY;
 use crate::finding::{Finding, times};
 use crate::load::Tally;
 use crate::stage::{Manners, Stage};
@@ -45,7 +46,9 @@ pub fn run(setting: &Setting, rounds: usize) -> Result<Outcome> {
     let mut finding = Finding::new("ours, fsync, peer, block");
     finding.count("rounds", rounds as u64);
     let tally = Tally::of(&stages[0]);
-    tally.judge(&mut finding);
+    // What its consumers held when it stood still is delivered by its peer, and nobody crashed.
+    let held = u64::from(READY) * stages[0].consumers() as u64;
+    tally.judge_but(&mut finding, held * driven.mistakes);
     finding.count("adopted", driven.adopted);
     finding.count("refused", tally.refused);
     times(
@@ -66,6 +69,8 @@ struct Driven {
     /// From the death to the end of the adoption, milliseconds.
     adoptions: Vec<f64>,
     adopted: u64,
+    /// Adoptions of a node that lived.
+    mistakes: u64,
 }
 
 /// Two nsqlookupds; the second is Go's if there is one.
@@ -252,6 +257,7 @@ impl Unwatched<'_> {
         self.pair.signal(victim, Signal::STOP)?;
         self.adopts(survivor, &before)?;
         let took = stopped.elapsed().as_secs_f64();
+        self.driven.mistakes += 1;
         ensure!(took >= PING_MISSED, "adopted after {took} seconds already");
         self.pair.signal(victim, Signal::CONT)?;
         self.wait_mirrored()
