@@ -72,8 +72,10 @@ impl Alone {
 }
 
 impl Pair {
-    fn own(&self, nsqd: &Nsqd, now: i64) -> Own {
+    fn own(&self, nsqd: &Nsqd) -> Own {
         let mut shared = self.shared.lock();
+        // Not before: a link may end while the lock is waited for.
+        let now = nsqd.clock.now();
         let linked = shared.is_linked();
         let mut was_linked = false;
         self.note_alone(|alone| was_linked = std::mem::replace(&mut alone.linked, linked));
@@ -147,8 +149,8 @@ pub async fn run(nsqd: Arc<Nsqd>, links: Arc<LookupLinks>) {
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         look.tick().await;
+        let own = pair.own(&nsqd);
         let now = nsqd.clock.now();
-        let own = pair.own(&nsqd, now);
         let verdict = match pair.alone.lock().as_ref() {
             Some(alone) => judge(after, &own, &alone.witnesses, now),
             None => return,
