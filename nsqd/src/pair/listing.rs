@@ -49,7 +49,7 @@ impl Pair {
             shared.origin_up = false;
         }
         drop(shared);
-        self.origin_news.notify_one();
+        self.origin_news.tell();
     }
 
     /// What the peer has; nothing more goes out on a link that does not count.
