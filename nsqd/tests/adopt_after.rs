@@ -5,10 +5,12 @@
 mod support;
 
 use nsq_http_api::PairStatus;
-use nsq_protocol::PairRole;
+use nsq_protocol::{PairMessage, PairPosition, PairRole};
 use nsq_tools::mirror::{introduce, link, relay};
+use nsqlookupd::Nsqlookupd;
 use support::lookupd::nsqlookupd;
 use support::{Node, http};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
@@ -45,9 +47,8 @@ fn waits_for(status: &PairStatus) -> &str {
     &status.adopt_after.as_ref().unwrap().waits_for
 }
 
-#[tokio::test]
-async fn it_is_told_why_a_node_does_not_adopt() {
-    let lookupd = nsqlookupd().await;
+/// The second adopts the first; it has a message of that.
+async fn pair(lookupd: &Nsqlookupd) -> (Node, Node, [AbortHandle; 2]) {
     let asked = format!("--lookupd-tcp-address={}", lookupd.tcp_address());
     let flags = ["--pair-name=a", "--pair-with=b", "--node-id=1", &asked];
     let a = Node::start(&flags).await;
@@ -66,7 +67,13 @@ async fn it_is_told_why_a_node_does_not_adopt() {
     a.post("/topic/create?topic=t").await;
     a.connect().await.publish("t", "kept").await;
     until(&a, |status| status.mirrored && status.lag_bytes == 0).await;
+    (a, b, carriers)
+}
 
+#[tokio::test]
+async fn it_is_told_why_a_node_does_not_adopt() {
+    let lookupd = nsqlookupd().await;
+    let (a, b, carriers) = pair(&lookupd).await;
     carriers.iter().for_each(AbortHandle::abort);
     let told = until(&b, |status| waits_for(status).contains("has heard")).await;
     let alone = told.adopt_after.unwrap();
@@ -98,4 +105,39 @@ async fn it_is_told_why_a_node_does_not_adopt() {
     let alone = told.adopt_after.unwrap();
     assert_eq!((alone.adoptions, &alone.witnesses[0].address), (0, &text));
     assert!(!alone.witnesses[0].error.is_empty());
+}
+
+/// It is killed while it comes back, before it has sent anything of its new run.
+#[tokio::test]
+async fn a_peer_that_died_right_behind_its_hello_is_adopted() {
+    let lookupd = nsqlookupd().await;
+    let (a, b, carriers) = pair(&lookupd).await;
+    carriers.iter().for_each(AbortHandle::abort);
+    a.stop().await;
+    let mirror = status(&b).await.mirror.unwrap();
+    let mut hello = Vec::new();
+    let begin = |run, lsn| PairPosition { run, lsn };
+    PairMessage::Hello {
+        node: "a",
+        incarnation: u64::from_str_radix(&mirror.incarnation, 16).unwrap(),
+        runs: vec![begin(mirror.run, 0), begin(mirror.run + 1, mirror.end)],
+        end: mirror.end,
+        oldest: 0,
+        lost: None,
+    }
+    .encode(&mut hello);
+    let stream = TcpStream::connect(&b.tcp).await.unwrap();
+    let stream = introduce(stream).await.unwrap();
+    let mut stream = link(stream, PairRole::Holder, "").await.unwrap();
+    stream.write_all(&hello).await.unwrap();
+    // It is welcome.
+    assert!(stream.read(&mut [0; 1]).await.unwrap() > 0);
+    drop(stream);
+    let adopted = until(&b, |status| status.adoption.is_some()).await;
+    assert_eq!(adopted.adoption.unwrap().incarnation, mirror.incarnation);
+    let told = until(&b, |status| waits_for(status) == "everything was adopted").await;
+    let alone = told.adopt_after.unwrap();
+    assert_eq!((alone.adoptions, told.imported), (1, 1));
+    assert_eq!(alone.witnesses[0].says, "silent");
+    assert_eq!(b.topic("t").await.depth, 1);
 }

@@ -29,6 +29,10 @@ pub struct Own {
     pub linked: bool,
     /// When the peer was last heard of over a link; the start, if it never was.
     pub heard: i64,
+    /// Of the peer, as mirrored.
+    pub incarnation: Option<u64>,
+    /// The latest run of the peer that said HELLO; 0: none did.
+    pub run: u64,
     pub left: Left,
     pub stopping: bool,
 }

@@ -72,9 +72,11 @@ impl Alone {
 }
 
 impl Pair {
-    fn own(&self, nsqd: &Nsqd, now: i64) -> Own {
+    fn own(&self, nsqd: &Nsqd) -> Own {
         let mut shared = self.shared.lock();
-        let linked = shared.origin_up || shared.holder_up;
+        // Not before: a link may end while the lock is waited for.
+        let now = nsqd.clock.now();
+        let linked = shared.is_linked();
         let mut was_linked = false;
         self.note_alone(|alone| was_linked = std::mem::replace(&mut alone.linked, linked));
         // It may have been up until now.
@@ -84,6 +86,8 @@ impl Pair {
         Own {
             linked,
             heard: shared.heard,
+            incarnation: shared.mirror.as_ref().map(|mirror| mirror.incarnation),
+            run: shared.heard_run.unwrap_or(0),
             left: match linked {
                 true => Left::Messages, // nobody asks
                 false => self.left(&shared),
@@ -103,18 +107,13 @@ impl Pair {
         }
     }
 
-    /// As an order would, naming what it is about: a peer that comes back at this moment is not adopted.
-    fn adopt_alone(&self, nsqd: &Arc<Nsqd>) -> Result<(), AdoptError> {
-        let mirrored = {
-            let shared = self.shared.lock();
-            let mirror = shared.mirror.as_ref();
-            mirror.map(|mirror| (mirror.incarnation, mirror.end.run))
-        };
-        let (incarnation, run) = mirrored.ok_or(AdoptError::NoMirror)?;
+    /// As anybody's order, naming the run that was decided about: a peer that comes back at this moment is not adopted.
+    fn adopt_alone(&self, nsqd: &Arc<Nsqd>, own: &Own) -> Result<(), AdoptError> {
         let order = Order {
             node: &self.peer,
-            incarnation: Some(incarnation),
-            run: Some(run),
+            incarnation: own.incarnation,
+            // Of the last HELLO: of a peer that died right behind it the mirror has nothing.
+            run: Some(own.run),
         };
         self.order(nsqd, &order).map(drop)
     }
@@ -123,13 +122,20 @@ impl Pair {
     pub(super) fn adopt_after_status(&self, now: i64) -> Option<AdoptAfterStatus> {
         let silent = {
             let shared = self.shared.lock();
-            match shared.origin_up || shared.holder_up {
+            match shared.is_linked() {
                 true => 0,
                 false => now - shared.heard,
             }
         };
         let alone = self.alone.lock();
         alone.as_ref().map(|alone| alone.status(silent, now))
+    }
+}
+
+impl Shared {
+    /// The peer is heard of over one link at least.
+    fn is_linked(&self) -> bool {
+        self.origin_up || self.holder_up
     }
 }
 
@@ -143,8 +149,8 @@ pub async fn run(nsqd: Arc<Nsqd>, links: Arc<LookupLinks>) {
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         look.tick().await;
+        let own = pair.own(&nsqd);
         let now = nsqd.clock.now();
-        let own = pair.own(&nsqd, now);
         let verdict = match pair.alone.lock().as_ref() {
             Some(alone) => judge(after, &own, &alone.witnesses, now),
             None => return,
@@ -157,17 +163,17 @@ pub async fn run(nsqd: Arc<Nsqd>, links: Arc<LookupLinks>) {
                 pair.note_alone(|alone| alone.witnesses.take(own.linked, said, times));
                 look.reset_immediately();
             }
-            Verdict::Adopt => {
-                tracing::warn!("PAIR: {} is gone: no nsqlookupd has heard of it", pair.peer);
-                match pair.adopt_alone(&nsqd) {
-                    Ok(()) => pair.note_alone(|alone| alone.adoptions += 1),
-                    Err(error) => {
-                        let reason = Reason::Refused(error.to_string());
-                        pair.note_alone(|alone| alone.waits(&pair.peer, reason));
-                        tokio::time::sleep(Duration::from_nanos(pace(after) as u64)).await;
-                    }
+            Verdict::Adopt => match pair.adopt_alone(&nsqd, &own) {
+                Ok(()) => {
+                    tracing::warn!("PAIR: {} is gone: no nsqlookupd has heard of it", pair.peer);
+                    pair.note_alone(|alone| alone.adoptions += 1);
                 }
-            }
+                Err(error) => {
+                    let reason = Reason::Refused(error.to_string());
+                    pair.note_alone(|alone| alone.waits(&pair.peer, reason));
+                    tokio::time::sleep(Duration::from_nanos(pace(after) as u64)).await;
+                }
+            },
         }
     }
 }

@@ -101,7 +101,8 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "adopt-after",
         about: "a pair with --adopt-after and two nsqlookupds, under 16 publishers: kill -9 of a node, its peer adopts by \
-                itself; then both live and only their links end; then a node and both nsqlookupds die, which come back",
+                itself; then both live and only their links end; then a node and both nsqlookupds die, which come back; from \
+                the second round on one stands still (SIGSTOP) until it is adopted, and goes on",
         rounds: "rounds",
         slice: 1,
         long: 20,

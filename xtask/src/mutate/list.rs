@@ -183,6 +183,13 @@ pub const MUTATIONS: &[Mutation] = &[
         checks: &[ADOPT_AFTER],
     },
     Mutation {
+        name: "a peer that died right behind its HELLO has come back",
+        file: "nsqd/src/pair/witnesses.rs",
+        old: "run: Some(own.run),",
+        new: "run: Some(own.run.saturating_sub(1)),",
+        checks: &[Tests(&["-p", "nsqd", "--test", "adopt_after"])],
+    },
+    Mutation {
         name: "call an import kept that is not",
         file: "nsqd/src/from_go/mod.rs",
         old: "nsqd.journal.sync()?;\n    let aside",

@@ -8,6 +8,8 @@ fn alone(heard: i64) -> Own {
     Own {
         linked: false,
         heard,
+        incarnation: Some(1),
+        run: 1,
         left: Left::Messages,
         stopping: false,
     }

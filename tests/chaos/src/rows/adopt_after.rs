@@ -1,13 +1,15 @@
 //! A pair that nobody orders anything: `--adopt-after`, with two nsqlookupds that say whether a node is gone.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use nsq_rig::{Connection, Program, Server, push_pub};
+use nsq_rig::{Connection, Program, Server, Signal, push_pub};
 
 use super::two::{Status, Two, around};
 use super::{Outcome, Setting};
+use crate::consumer::READY;
 use crate::finding::{Finding, times};
 use crate::load::Tally;
 use crate::stage::{Manners, Stage};
@@ -20,6 +22,10 @@ const AFTER: f64 = 2.0;
 const TIMES: f64 = 3.0;
 /// Seconds after which the word of an nsqlookupd counts that was started anew.
 const SETTLED: f64 = 20.0;
+/// Seconds after which at the earliest one is missed that is still connected: it may have said PING just before.
+const PING_MISSED: f64 = 20.0;
+/// As short as it may be, for one who says PING every 15 seconds.
+const INACTIVE: &str = "--inactive-producer-timeout=20s";
 /// A topic that nobody consumes.
 const KEPT: &str = "kept";
 /// What a pair may take for anything; far more than it ever takes.
@@ -40,7 +46,9 @@ pub fn run(setting: &Setting, rounds: usize) -> Result<Outcome> {
     let mut finding = Finding::new("ours, fsync, peer, block");
     finding.count("rounds", rounds as u64);
     let tally = Tally::of(&stages[0]);
-    tally.judge(&mut finding);
+    // What its consumers held when it stood still is delivered by its peer, and nobody crashed.
+    let held = u64::from(READY) * stages[0].consumers() as u64;
+    tally.judge_but(&mut finding, held * driven.mistakes);
     finding.count("adopted", driven.adopted);
     finding.count("refused", tally.refused);
     times(
@@ -61,6 +69,8 @@ struct Driven {
     /// From the death to the end of the adoption, milliseconds.
     adoptions: Vec<f64>,
     adopted: u64,
+    /// Adoptions of a node that lived.
+    mistakes: u64,
 }
 
 /// Two nsqlookupds; the second is Go's if there is one.
@@ -76,7 +86,7 @@ impl Lookupds {
         let second = setting.go_nsqlookupd.clone();
         let program = |path| Program {
             path,
-            flags: Vec::new(),
+            flags: vec![INACTIVE.to_owned()],
         };
         let mut lookupds = Self {
             programs: [program(ours.clone()), program(second.unwrap_or(ours))],
@@ -86,7 +96,7 @@ impl Lookupds {
         // They come back where they were.
         for (program, server) in lookupds.programs.iter_mut().zip(&lookupds.running) {
             let address = server.tcp_address()?;
-            program.flags = vec![format!("--tcp-address={address}")];
+            program.flags.push(format!("--tcp-address={address}"));
         }
         Ok(lookupds)
     }
@@ -131,13 +141,16 @@ fn drive(
     };
     alone.wait_mirrored()?;
     alone.pair.open(stages)?;
-    let steps: [(&str, Step<'_>); 3] = [
+    let steps: [(&str, Step<'_>); 4] = [
         ("a node is gone", Unwatched::gone),
         ("both live", Unwatched::parted),
         ("nobody to ask", Unwatched::blind),
+        ("a node is silent", Unwatched::silent),
     ];
     for round in 0..rounds {
-        for (what, step) in steps {
+        // The last one takes long.
+        let most = if round == 0 { 3 } else { 4 };
+        for (what, step) in steps.into_iter().take(most) {
             (setting.progress)(&format!("round {} of {rounds}: {what}", round + 1));
             let done = alone.keep_some().and_then(|()| step(&mut alone, round % 2));
             done.with_context(|| format!("round {}, {what}", round + 1))?;
@@ -169,8 +182,19 @@ impl Unwatched<'_> {
             let mut connection = Connection::open(self.pair.address(at)?)?;
             let mut command = Vec::new();
             push_pub(&mut command, KEPT, b"kept");
-            connection.send(&command)?;
-            connection.ok()?;
+            let began = Instant::now();
+            loop {
+                connection.send(&command)?;
+                match connection.ok() {
+                    Ok(()) => break,
+                    // A slow machine: the peer was taken for lost, and nothing is accepted until it catches up.
+                    Err(error) if error.kind() == ErrorKind::InvalidData => {
+                        ensure!(began.elapsed() < PATIENCE, "{error}");
+                        std::thread::sleep(super::two::LOOK);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
         }
         Ok(())
     }
@@ -178,12 +202,7 @@ impl Unwatched<'_> {
     /// Its peer adopts, and delivers what it had; then both merge.
     fn gone(&mut self, victim: usize) -> Result<()> {
         let survivor = 1 - victim;
-        self.pair
-            .wait_one(survivor, "connected for long enough", PATIENCE, |status| {
-                let mut witnesses = status.adopt_after.witnesses.iter();
-                status.adopt_after.witnesses.len() == 2
-                    && witnesses.all(|witness| witness.connected_seconds >= Some(SETTLED))
-            })?;
+        self.settled(survivor)?;
         let before = self.pair.status(survivor)?;
         let killed = Instant::now();
         self.kill(victim)?;
@@ -192,6 +211,17 @@ impl Unwatched<'_> {
         self.driven.adoptions.push(took * 1000.0);
         ensure!(took >= AFTER, "adopted after {took} seconds already");
         self.come_back(victim)
+    }
+
+    /// Both nsqlookupds are worth asking.
+    fn settled(&mut self, at: usize) -> Result<()> {
+        let is_settled = |status: &Status| {
+            let witnesses = &status.adopt_after.witnesses;
+            let mut connected = witnesses.iter().map(|witness| witness.connected_seconds);
+            witnesses.len() == 2 && connected.all(|seconds| seconds >= Some(SETTLED))
+        };
+        self.pair
+            .wait_one(at, "connected for long enough", PATIENCE, is_settled)
     }
 
     /// The links end, and the nsqlookupds hear of both: nobody adopts.
@@ -216,6 +246,21 @@ impl Unwatched<'_> {
         self.stays(survivor, &["0 of 2 nsqlookupds", "young"])?;
         self.adopts(survivor, &before)?;
         self.come_back(victim)
+    }
+
+    /// It stands still, and all its connections with it; then it goes on, and has been adopted by mistake.
+    fn silent(&mut self, victim: usize) -> Result<()> {
+        let survivor = 1 - victim;
+        self.settled(survivor)?;
+        let before = self.pair.status(survivor)?;
+        let stopped = Instant::now();
+        self.pair.signal(victim, Signal::STOP)?;
+        self.adopts(survivor, &before)?;
+        let took = stopped.elapsed().as_secs_f64();
+        self.driven.mistakes += 1;
+        ensure!(took >= PING_MISSED, "adopted after {took} seconds already");
+        self.pair.signal(victim, Signal::CONT)?;
+        self.wait_mirrored()
     }
 
     fn kill(&mut self, victim: usize) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use nsq_rig::{Carrier, Program, Server};
+use nsq_rig::{Carrier, Program, Server, Signal};
 use serde::Deserialize;
 use tempfile::TempDir;
 
@@ -174,6 +174,11 @@ impl Two {
     pub fn kill(&mut self, at: usize) -> Result<()> {
         let server = self.servers[at].take().context("no server")?;
         server.kill()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&mut self, at: usize, signal: Signal) -> Result<()> {
+        self.server(at)?.signal(signal)
     }
 
     /// Begins to move what `from` has to the other.
