@@ -81,7 +81,11 @@ fn nodes(nsqds: Vec<Held>, lookup: Held) -> Vec<NodeState> {
     // nsqlookupd knows no pauses and no settings.
     let lookup = Held {
         exists: lookup.exists,
-        channels: lookup.channels.into_keys().map(|name| (name, false)).collect(),
+        channels: lookup
+            .channels
+            .into_keys()
+            .map(|name| (name, false))
+            .collect(),
         ..Held::default()
     };
     let nsqds = nsqds.into_iter().map(|held| (Component::Nsqd, held));

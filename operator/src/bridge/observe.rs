@@ -79,7 +79,8 @@ fn nsqds_of(context: &Context, namespace: &str, cluster: &str) -> Vec<String> {
     let nsqds = pods
         .iter()
         .filter(|pod| pod.at_hand.component == Some(Component::Nsqd));
-    let addresses = nsqds.filter_map(|pod| Some(http_address(pod.at_hand.ip.as_deref()?, NSQD_HTTP)));
+    let addresses =
+        nsqds.filter_map(|pod| Some(http_address(pod.at_hand.ip.as_deref()?, NSQD_HTTP)));
     addresses.collect()
 }
 

@@ -213,7 +213,10 @@ fn present_nsqds(context: &Context, namespace: &str, cluster: &str) -> BTreeMap<
         .map(|pod| {
             let ip = pod.at_hand.ip.as_ref();
             let address = ip.map(|ip| http_address(ip, NSQD_HTTP));
-            (pod.name().to_owned(), (pod.at_hand.uid.to_string(), address))
+            (
+                pod.name().to_owned(),
+                (pod.at_hand.uid.to_string(), address),
+            )
         })
         .collect()
 }

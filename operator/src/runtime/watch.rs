@@ -283,7 +283,10 @@ fn declared(topic: &Guarded<NsqTopic>) -> (Place<'_>, Arc<Declared>) {
     let declared = Declared {
         name: metadata.name.as_deref().unwrap_or_default().into(),
         uid: metadata.uid.as_deref().map(Into::into),
-        topic: readable.map(NsqTopic::topic_name).unwrap_or_default().into(),
+        topic: readable
+            .map(NsqTopic::topic_name)
+            .unwrap_or_default()
+            .into(),
         created: metadata.creation_timestamp.as_ref().map(|time| time.0),
     };
     (place, Arc::new(declared))

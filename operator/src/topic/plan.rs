@@ -34,8 +34,7 @@ impl Plan {
     /// a moment, so that is looked at later.
     #[must_use]
     pub fn is_seen_at_once(&self) -> bool {
-        let deletes =
-            |step: &Step| matches!(step.call, Call::DeleteTopic | Call::DeleteChannel(_));
+        let deletes = |step: &Step| matches!(step.call, Call::DeleteTopic | Call::DeleteChannel(_));
         !self.steps.is_empty() && !self.steps.iter().any(deletes)
     }
 }

@@ -67,7 +67,13 @@ prop_compose! {
 }
 
 fn cluster(nsqd: Value, lookups: i32, wishes: &Wishes) -> NsqCluster {
-    let Wishes { hibernate, tls, issued, external, .. } = wishes;
+    let Wishes {
+        hibernate,
+        tls,
+        issued,
+        external,
+        ..
+    } = wishes;
     let mut spec = json!({
         "image": "nsq:1", "hibernate": hibernate, "nsqd": nsqd, "nsqlookupd": {"replicas": lookups},
     });
@@ -155,7 +161,9 @@ fn open_all(objects: &mut [Object]) {
     let outside: Vec<String> = names.filter(|name| name.ends_with("-external")).collect();
     let ports = (30_000..).step_by(10);
     let ports = outside.iter().cloned().zip(ports).collect();
-    let addresses = outside.into_iter().map(|name| (name, "203.0.113.1".to_owned()));
+    let addresses = outside
+        .into_iter()
+        .map(|name| (name, "203.0.113.1".to_owned()));
     open(objects, &ports, &addresses.collect());
 }
 
@@ -163,7 +171,10 @@ fn open_all(objects: &mut [Object]) {
 fn finish(cluster: &NsqCluster, observed: &mut Observed) -> Result<(), TestCaseError> {
     let plan = decide(cluster, observed);
     for mut object in plan.apply {
-        prop_assert_eq!((object.kind(), object.name()), ("ConfigMap", "demo-external"));
+        prop_assert_eq!(
+            (object.kind(), object.name()),
+            ("ConfigMap", "demo-external")
+        );
         settle(&mut object);
         observed.objects.push(object);
     }
