@@ -8,6 +8,7 @@
 mod back_off;
 mod connection;
 mod link;
+mod testimony;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -21,7 +22,8 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use crate::{Announcer, Change};
-use link::Link;
+use link::{Asked, Link};
+pub use testimony::{Presence, Testimony};
 
 /// Largest answer to a question for channels: 100,000 names of 64 characters.
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
@@ -142,6 +144,32 @@ impl LookupLinks {
         }
         channels.retain(|channel| !is_ephemeral(channel));
         channels.into_iter().collect()
+    }
+}
+
+impl LookupLinks {
+    /// What each configured nsqlookupd says about the nsqd of that pair name, by the nsqlookupd's TCP address. Takes
+    /// no longer than the request time-out.
+    pub async fn testimonies(&self, pair_name: &str) -> BTreeMap<String, Testimony> {
+        let links: Vec<(String, Asked)> = {
+            let links = self.links.lock();
+            let links = links.iter();
+            let asked = links.map(|(address, link)| (address.clone(), link.asked()));
+            asked.collect()
+        };
+        let mut asked = JoinSet::new();
+        for (address, link) in links {
+            let (http, pair_name) = (self.http.clone(), pair_name.to_owned());
+            asked.spawn(async move { (address, testimony::ask(&http, &link, &pair_name).await) });
+        }
+        let mut said = BTreeMap::new();
+        while let Some(answer) = asked.join_next().await {
+            match answer {
+                Ok((address, testimony)) => drop(said.insert(address, testimony)),
+                Err(err) => tracing::error!("a query of nsqlookupd ended badly - {err}"),
+            }
+        }
+        said
     }
 }
 

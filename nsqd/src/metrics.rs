@@ -5,8 +5,8 @@
 
 use std::fmt::Write as _;
 
-use nsq_http_api::PairStatus;
 use nsq_http_api::stats::{ChannelStats, Stats, TopicStats};
+use nsq_http_api::{AdoptAfterStatus, PairStatus};
 use nsq_journal::{DurationCounts, JournalStats};
 use nsq_protocol::NSQ_VERSION;
 
@@ -140,7 +140,46 @@ fn pair(page: &mut Page, pair: &PairStatus) {
     page.one("nsqd_pair_duplicates_expected_total", "counter", "Deliveries that adoptions may have repeated.", pair.duplicates_expected);
     page.one("nsqd_pair_handovers_total", "counter", "Times that messages were let go because the peer owns them.", pair.released);
     page.one("nsqd_pair_listings_total", "counter", "Lists of everything sent to the peer.", pair.listings);
+    if let Some(alone) = &pair.adopt_after {
+        adopt_after(page, alone);
+    }
     page.one("nsqd_pair_losses_total", "counter", "Times that the peer was given up for lost.", pair.losses);
+}
+
+fn adopt_after(page: &mut Page, alone: &AdoptAfterStatus) {
+    let mut gauge = |name, help, value: f64| {
+        page.head(name, "gauge", help);
+        page.line(name, &[], value);
+    };
+    gauge(
+        "nsqd_pair_adopt_after_seconds",
+        "After how long a peer that is gone is adopted without an order.",
+        alone.seconds,
+    );
+    gauge(
+        "nsqd_pair_peer_silent_seconds",
+        "For how long the peer has not been heard of over a link.",
+        alone.silent_seconds,
+    );
+    let name = "nsqd_pair_witness";
+    page.head(
+        name,
+        "gauge",
+        "1 for what an nsqlookupd said about the peer: heard, silent, or why its word does not count.",
+    );
+    for witness in &alone.witnesses {
+        let labels = [
+            ("address", witness.address.as_str()),
+            ("says", witness.says.as_str()),
+        ];
+        page.line(name, &labels, 1);
+    }
+    page.one(
+        "nsqd_pair_unordered_adoptions_total",
+        "counter",
+        "Adoptions that nobody ordered.",
+        alone.adoptions,
+    );
 }
 
 fn names(page: &mut Page, topics: &[TopicStats]) {

@@ -16,6 +16,8 @@ pub use kinds::{AuthRequestMethod, Durability, MirrorAck, OnPeerLoss, TlsMinVers
 
 /// What `--enable-experiment` knows.
 pub const TOPOLOGY_AWARE: &str = "topology-aware-consumption";
+/// `--adopt-after` is not less.
+const SHORTEST_ADOPT_AFTER: Duration = Duration::from_secs(1);
 /// The host whose options the documentation shows.
 pub const DOCUMENTED_HOST: &str = "hostname";
 
@@ -60,6 +62,8 @@ pub struct Options {
     pub mirror_ack: MirrorAck,
     pub on_peer_loss: OnPeerLoss,
     pub peer_loss_timeout: Duration,
+    /// 0: never.
+    pub adopt_after: Duration,
 
     pub msg_timeout: Duration,
     pub max_msg_timeout: Duration,
@@ -161,9 +165,20 @@ impl Options {
     fn check_pair(&self) -> Result<(), String> {
         if self.pair_with.is_empty() {
             return match self.mirror_ack {
-                MirrorAck::None => Ok(()),
+                MirrorAck::None if self.adopt_after.is_zero() => Ok(()),
+                MirrorAck::None => Err("--adopt-after needs --pair-with".to_owned()),
                 MirrorAck::Peer => Err("--mirror-ack=peer needs --pair-with".to_owned()),
             };
+        }
+        if !self.adopt_after.is_zero() {
+            if self.adopt_after < SHORTEST_ADOPT_AFTER {
+                return Err(format!(
+                    "--adopt-after must be 0 or at least {SHORTEST_ADOPT_AFTER:?}: a link comes back within that"
+                ));
+            }
+            if self.lookupd_tcp_addresses.is_empty() {
+                return Err("--adopt-after needs --lookupd-tcp-address: nsqlookupds are asked whether the peer is gone".to_owned());
+            }
         }
         if self.pair_with == self.pair_name() {
             return Err("--pair-with must name another node than --pair-name".to_owned());

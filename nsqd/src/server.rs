@@ -110,7 +110,8 @@ impl Server {
         );
         let links = Arc::new(links);
         nsqd.set_announcer(links.clone());
-        let tasks = background(&nsqd, ports);
+        let mut tasks = background(&nsqd, ports);
+        tasks.spawn(pair::run_adopt_after(Arc::clone(&nsqd), links.clone()));
         let paged = Arc::clone(&nsqd);
         let pager = std::thread::Builder::new()
             .name("pager".to_owned())
@@ -294,6 +295,10 @@ fn lookup_config(options: &Options, ports: Ports) -> LookupConfig {
             version: NSQ_VERSION.to_owned(),
             topology_zone: options.topology_zone.clone(),
             topology_region: options.topology_region.clone(),
+            pair_name: match options.pair_with.as_str() {
+                "" => String::new(),
+                _ => options.pair_name().to_owned(),
+            },
         },
         addresses: options.lookupd_tcp_addresses.clone(),
         connect_timeout: options.http_client_connect_timeout,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nsq_protocol::lookup::PeerInfo;
-use nsqd::lookup::{LookupConfig, LookupLinks, StateSource};
+use nsqd::lookup::{LookupConfig, LookupLinks, Presence, StateSource, Testimony};
 use nsqd::{Announcer, Change};
 use nsqlookupd::Nsqlookupd;
 use parking_lot::Mutex;
@@ -99,6 +99,36 @@ async fn registered(lookupd: &Nsqlookupd, expected: &[&str]) {
         if found == expected {
             return;
         }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn asks_about_an_nsqd_that_may_be_gone() {
+    let lookupd = nsqlookupd().await;
+    // Nobody listens on the port of a listener that was closed.
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = nobody.local_addr().unwrap().to_string();
+    let address = lookupd.tcp_address();
+    let asking = LookupLinks::spawn(config(&[address, &nobody]), State::default().source());
+    let mut of_pair = config(&[address]);
+    of_pair.identity.pair_name = "a".to_owned();
+    let named = LookupLinks::spawn(of_pair, State::default().source());
+    let found = |testimony: &Testimony| matches!(testimony.answer, Ok(Presence::Silent(_)));
+    loop {
+        let said = asking.testimonies("a").await;
+        assert_eq!(said[&nobody].connected_for, None);
+        assert_eq!(said[&nobody].answer, Err("not connected".to_owned()));
+        if found(&said[address]) {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let other = asking.testimonies("127.0.0.1").await;
+    assert_eq!(other[address].answer, Ok(Presence::Absent));
+    assert!(other[address].connected_for.is_some());
+    drop(named);
+    while asking.testimonies("a").await[address].answer != Ok(Presence::Absent) {
         tokio::task::yield_now().await;
     }
 }

@@ -69,6 +69,7 @@ const NSQ_OPTIONS: &[(&str, &str, &str)] = &[
 
 /// Options that are ours alone.
 const OURS: &[(&str, &str, &str)] = &[
+    ("-adopt-after", "duration", ""),
     ("-auth-http-request-method", "string", r#""get""#),
     ("-command-timeout", "duration", "1m0s"),
     ("-durability", "value", "write"),
@@ -98,6 +99,19 @@ fn fatal(args: &[&str]) -> String {
         Stop::Fatal(message) => message,
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn who_adopts_without_an_order_has_a_peer_and_somebody_to_ask() {
+    let pair = ["--pair-with=b", "--pair-name=a"];
+    let asks = "--lookupd-tcp-address=l:4160";
+    let all = |more: &[&'static str]| [&pair[..], more].concat();
+    let told = options(&all(&[asks, "--adopt-after=30s"]));
+    assert_eq!(told.adopt_after, Duration::from_secs(30));
+    assert_eq!(options(&[]).adopt_after, Duration::ZERO);
+    assert!(fatal(&["--adopt-after=30s", asks]).contains("--pair-with"));
+    assert!(fatal(&all(&["--adopt-after=30s"])).contains("--lookupd-tcp-address"));
+    assert!(fatal(&all(&[asks, "--adopt-after=999ms"])).contains("at least 1s"));
 }
 
 #[test]

@@ -139,13 +139,22 @@ async fn channels(State(lookupd): Lookupd, params: Params) -> Result {
     Answer::json(&Channels { channels })
 }
 
-async fn nodes(State(lookupd): Lookupd, outside: Outside) -> Result {
-    let producers = lookupd.registry.lock().nodes(lookupd.now());
+/// With `pair_name`: the nsqds of that name, and how long ago they were heard of. Who asks is deciding whether one of them
+/// is gone, so inactive ones are told of too.
+async fn nodes(State(lookupd): Lookupd, outside: Outside, params: Params) -> Result {
+    let (now, pair_name) = (lookupd.now(), params.get("pair_name").unwrap_or_default());
+    let producers = match pair_name {
+        "" => lookupd.registry.lock().nodes(now),
+        name => lookupd.registry.lock().nodes_of_pair(name, now),
+    };
     let producers = match outside {
         Some(Extension(external)) => external.nodes(producers),
         None => producers,
     };
-    Answer::json(&Nodes { producers })
+    Answer::json(&Nodes {
+        producers,
+        pair_name: pair_name.to_owned(),
+    })
 }
 
 async fn create_topic(State(lookupd): Lookupd, params: Params) -> Result {

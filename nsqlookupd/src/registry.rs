@@ -7,10 +7,12 @@
 //!   itself when it speaks again;
 //! - a tombstone hides an nsqd from the lookups of one topic for `tombstone_lifetime`.
 
+mod nodes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use nsq_http_api::{Lookup, Node, Producer};
+use nsq_http_api::{Lookup, Producer};
 use nsq_protocol::is_ephemeral;
 use nsq_protocol::lookup::{PeerInfo, Registration};
 
@@ -241,26 +243,6 @@ impl Registry {
             .unwrap_or_default()
     }
 
-    /// Every nsqd that is not inactive, in the order they came, with its topics sorted.
-    #[must_use]
-    pub fn nodes(&self, now: Duration) -> Vec<Node> {
-        let active = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| self.is_active(peer, now));
-        let mut nodes: BTreeMap<PeerId, Node> =
-            active.map(|(id, peer)| (*id, peer.empty_node())).collect();
-        for (name, topic) in &self.topics {
-            for (id, tombstone) in &topic.producers {
-                if let Some(node) = nodes.get_mut(id) {
-                    node.topics.push(name.clone());
-                    node.tombstones.push(self.is_tombstoned(*tombstone, now));
-                }
-            }
-        }
-        nodes.into_values().collect()
-    }
-
     /// Everything that has an nsqd, for `/debug`.
     pub fn dump(&self, now: Duration) -> impl Iterator<Item = DumpEntry<'_>> {
         let clients = self
@@ -373,22 +355,6 @@ impl Peer {
             version: info.version,
             topology_zone: info.topology_zone,
             topology_region: info.topology_region,
-        }
-    }
-
-    fn empty_node(&self) -> Node {
-        let info = self.info.clone();
-        Node {
-            remote_address: self.remote_address.clone(),
-            hostname: info.hostname,
-            broadcast_address: info.broadcast_address,
-            tcp_port: info.tcp_port,
-            http_port: info.http_port,
-            version: info.version,
-            topology_zone: info.topology_zone,
-            topology_region: info.topology_region,
-            tombstones: vec![],
-            topics: vec![],
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::packages;
 use crate::programs;
 use crate::workspace::{cargo, run, target};
 
-/// Asks for the Go nsqd as control.
+/// Asks for the Go servers: nsqd as control, nsqlookupd beside ours.
 const CONTROL: &str = "--go";
 
 /// Programs that rows use and the Debian packages they come in.
@@ -24,7 +24,7 @@ const PACKAGES: &[(&str, &str)] = &[
 pub fn chaos(arguments: &[String]) -> Result<()> {
     if arguments.is_empty() || arguments.iter().any(|argument| argument == "--help") {
         println!(
-            "cargo xtask chaos ROW [{CONTROL}] [ARGUMENTS]: {CONTROL} builds the control, and --nsqd is given\n"
+            "cargo xtask chaos ROW [{CONTROL}] [ARGUMENTS]: {CONTROL} builds the Go servers (the control, and one of two nsqlookupds), and --nsqd is given\n"
         );
         return judge("nsq-chaos", &["--help".to_owned()]);
     }
@@ -32,20 +32,25 @@ pub fn chaos(arguments: &[String]) -> Result<()> {
     if let Err(error) = packages::install(PACKAGES) {
         eprintln!("chaos: {error:#}");
     }
-    let programs = programs::build_packages(&["nsqd", "nsq-tools"])?;
+    let programs = programs::build_packages(&["nsqd", "nsq-tools", "nsqlookupd"])?;
     let mut all = vec![
         format!("--nsqd={}", programs.join("nsqd").display()),
         format!("--nsq-to-nsq={}", programs.join("nsq_to_nsq").display()),
+        format!("--nsqlookupd={}", programs.join("nsqlookupd").display()),
     ];
     if ["all", "clock"].iter().any(|row| arguments[0] == *row) {
         all.push(format!("--dynamic-nsqd={}", dynamic_nsqd()?.display()));
     }
     for argument in arguments {
         match argument == CONTROL {
-            true => all.push(format!(
-                "--go-nsqd={}",
-                go_nsq::build()?.join("nsqd").display()
-            )),
+            true => {
+                let go = go_nsq::build()?;
+                all.push(format!("--go-nsqd={}", go.join("nsqd").display()));
+                all.push(format!(
+                    "--go-nsqlookupd={}",
+                    go.join("nsqlookupd").display()
+                ));
+            }
             false => all.push(argument.clone()),
         }
     }

@@ -220,12 +220,15 @@ impl Copy {
                     "-p",
                     "nsq-tools",
                     "-p",
+                    "nsqlookupd",
+                    "-p",
                     "nsq-chaos",
                 ]);
                 let programs = self.target.join("debug");
                 run.arg(programs.join("nsq-chaos"));
                 run.arg("--nsqd").arg(programs.join("nsqd"));
                 run.arg("--nsq-to-nsq").arg(programs.join("nsq_to_nsq"));
+                run.arg("--nsqlookupd").arg(programs.join("nsqlookupd"));
                 run.args(["--strict", "--seed=1"]).args(words);
             }
         }

@@ -28,7 +28,9 @@ pub use drain::{DrainStatus, DrainingChannel, DrainingTopic};
 pub use error::{Error, ErrorKind};
 pub use nsqd::{Info, Nsqd, StatsQuery};
 pub use nsqlookupd::{Channels, Lookup, LookupInfo, Node, Nodes, Nsqlookupd, Producer, Topics};
-pub use pair::{AdoptOrder, AdoptionStatus, MirrorStatus, PairStatus};
+pub use pair::{
+    AdoptAfterStatus, AdoptOrder, AdoptionStatus, MirrorStatus, PairStatus, WitnessStatus,
+};
 pub use stats::Stats;
 pub use tls::{AnyServer, TlsClient, TlsOptions, TlsSetupError};
 

@@ -44,12 +44,16 @@ pub struct Producer {
     pub topology_region: String,
 }
 
-/// `/nodes`: every nsqd that is not inactive, tombstoned or not.
+/// `/nodes`: every nsqd that is not inactive, tombstoned or not. `/nodes?pair_name=`: those connected, inactive or not,
+/// that their replication peer calls so.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Nodes {
     #[serde(deserialize_with = "null_as_default")]
     pub producers: Vec<Node>,
+    /// The name that was asked for. Empty: all nsqds, also from NSQ 1.3, which does not understand the question.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub pair_name: String,
 }
 
 /// An nsqd as `/nodes` lists it.
@@ -74,6 +78,9 @@ pub struct Node {
     pub tombstones: Vec<bool>,
     #[serde(deserialize_with = "null_as_default")]
     pub topics: Vec<String>,
+    /// For how long it has said nothing, nanoseconds; where a pair's name was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silent_ns: Option<u64>,
 }
 
 /// `/topics`: every topic that is registered or was created, with producers or without.
@@ -140,6 +147,12 @@ impl Nsqlookupd<'_> {
             .get_json::<Nodes>("/nodes", &[])
             .await
             .map(|answer| answer.producers)
+    }
+
+    /// The nsqds that their replication peer calls so, with how long they have been silent; all nsqds from NSQ 1.3.
+    pub async fn nodes_of_pair(&self, pair_name: &str) -> Result<Nodes, Error> {
+        let query = [("pair_name", pair_name)];
+        self.server.get_json("/nodes", &query).await
     }
 
     /// Makes a topic known. `INVALID_ARG_TOPIC`.

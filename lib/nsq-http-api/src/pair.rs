@@ -36,6 +36,9 @@ pub struct PairStatus {
     pub listing: bool,
     pub mirror: Option<MirrorStatus>,
     pub adoption: Option<AdoptionStatus>,
+    /// With `--adopt-after`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adopt_after: Option<AdoptAfterStatus>,
     /// Totals since the start, as all that follow.
     pub records_sent: u64,
     pub bytes_sent: u64,
@@ -78,6 +81,41 @@ pub struct AdoptionStatus {
     pub through: u64,
     /// Every message was taken over.
     pub done: bool,
+}
+
+/// How far a node with `--adopt-after` is from adopting its peer by itself.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
+#[serde(default)]
+pub struct AdoptAfterStatus {
+    /// As configured.
+    pub seconds: f64,
+    /// For how long the peer has not been heard of over a link; 0 while one is up.
+    pub silent_seconds: f64,
+    /// Why it does not adopt now, in words.
+    pub waits_for: String,
+    /// Adoptions that nobody ordered, since the start.
+    pub adoptions: u64,
+    /// The nsqlookupds, which are asked whether they have heard of the peer.
+    pub witnesses: Vec<WitnessStatus>,
+}
+
+/// What an nsqlookupd said about the peer when it was last asked.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
+#[serde(default)]
+pub struct WitnessStatus {
+    /// TCP address.
+    pub address: String,
+    /// `heard`: within the time, so nobody adopts. `silent`: not within the time. What follows counts for nothing.
+    /// `unanswered`; `young`: this node is not connected to it for long enough; `stranger`: it did not know the peer
+    /// while that was linked.
+    pub says: String,
+    /// How long ago it may have heard of the peer for the last time; not longer than it has been asked.
+    pub heard_seconds: Option<f64>,
+    /// For how long this node has been connected to it.
+    pub connected_seconds: Option<f64>,
+    /// Why it did not answer.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub error: String,
 }
 
 /// An order to adopt.

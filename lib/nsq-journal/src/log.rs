@@ -9,6 +9,7 @@ use crate::chunk::ChunkPool;
 use crate::commit::{Waiter, Waiting, WakeAll};
 use crate::disk::Disk;
 use crate::durations::Durations;
+use crate::record::MIRROR_CODES;
 use crate::record::frame::{self, Seed};
 use crate::segment::Catalog;
 use crate::space::Space;
@@ -42,6 +43,10 @@ pub(crate) struct Log {
     /// Told whenever something was written.
     pub(crate) watchers: Mutex<Vec<Arc<dyn Waiter>>>,
     pub(crate) watched: AtomicBool,
+    /// Behind this nothing is staged but what a peer is not sent: the mirror of its own journal.
+    pub(crate) streamed: AtomicU64,
+    /// Watchers were told of everything before this.
+    pub(crate) told: AtomicU64,
     pub(crate) tail: AtomicU64,
     pub(crate) written: AtomicU64,
     pub(crate) durable: AtomicU64,
@@ -81,7 +86,11 @@ impl Log {
             fill(&mut buffer[frame::HEADER..frame::HEADER + payload]);
             buffer[frame::HEADER + payload..].fill(0);
         });
-        self.tail.store(staging.tail(), Ordering::Release);
+        let tail = staging.tail();
+        if !MIRROR_CODES.contains(&code) {
+            self.streamed.store(tail, Ordering::Release);
+        }
+        self.tail.store(tail, Ordering::Release);
         spot
     }
 

@@ -69,6 +69,16 @@ impl StreamReader {
         if from >= written {
             return Ok(None);
         }
+        // Never before the boot record of this run.
+        if from >= self.log.streamed.load(Ordering::Acquire) {
+            return Ok(Some(Slice {
+                run: self.log.run,
+                from,
+                to: written,
+                bytes: Vec::new(),
+                waits_for_sync: false,
+            }));
+        }
         let limit = self.segment(from)?.min(written);
         let Some(open) = &self.open else {
             return Ok(None);
@@ -220,7 +230,7 @@ impl Journal {
         })
     }
 
-    /// Has `watcher` woken whenever more was written. For as long as the journal lives, or until
+    /// Has `watcher` woken whenever more was written that a peer is sent. For as long as the journal lives, or until
     /// [`Journal::unwatch`].
     pub fn watch(&self, watcher: Arc<dyn Waiter>) {
         self.log.watchers.lock().push(watcher);
@@ -250,9 +260,14 @@ impl Journal {
 }
 
 impl Log {
-    /// Something was written.
+    /// Something was written: of use to a watcher unless it is all a mirror's.
     pub(crate) fn tell_watchers(&self) {
         if !self.watched.load(Ordering::Acquire) {
+            return;
+        }
+        let written = self.written.load(Ordering::Acquire);
+        let new = self.streamed.load(Ordering::Acquire).min(written);
+        if self.told.fetch_max(new, Ordering::AcqRel) >= new {
             return;
         }
         let watchers: Vec<Arc<dyn Waiter>> = self.watchers.lock().clone();
@@ -368,6 +383,45 @@ mod tests {
             let (ids, end) = copy(&journal, 0);
             assert_eq!((ids, end), (expected.clone(), journal.tail()));
         }
+    }
+
+    #[derive(Default)]
+    struct Told(std::sync::atomic::AtomicUsize);
+    impl Waiter for Told {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn what_is_no_news_for_the_peer_wakes_nobody_and_is_not_read() {
+        let journal = open(&SimDisk::new());
+        let told = Arc::new(Told::default());
+        journal.watch(told.clone());
+        let mirror = |slice: &[u8]| {
+            let mirror = Record::Mirror {
+                run: 1,
+                from: 0,
+                to: 9,
+                slice,
+                at: 0,
+            };
+            journal.append(&mirror).unwrap();
+            journal.write(journal.tail()).unwrap();
+            told.0.load(Ordering::Relaxed)
+        };
+        publish(&journal, 1, 10);
+        assert_eq!(mirror(b"1"), 1, "the message is written with it");
+        let from = journal.tail();
+        assert_eq!((mirror(b"2"), mirror(b"3")), (1, 1));
+        let mut reader = journal.reader();
+        let slice = reader.read(from, 3000).unwrap().unwrap();
+        assert_eq!((slice.bytes.len(), slice.to), (0, journal.tail()));
+        assert!(reader.open.is_none(), "no file was looked at");
+        assert_eq!(reader.read(slice.to, 3000), Ok(None));
+        publish(&journal, 2, 10);
+        assert_eq!(mirror(b"4"), 2);
+        assert_eq!(copy(&journal, from), (vec![2], journal.tail()));
     }
 
     #[test]

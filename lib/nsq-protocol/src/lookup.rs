@@ -27,6 +27,9 @@ pub struct PeerInfo {
     pub topology_zone: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub topology_region: String,
+    /// What its peer calls it, if it is one of a replication pair.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub pair_name: String,
 }
 
 impl PeerInfo {

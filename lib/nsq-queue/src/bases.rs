@@ -16,11 +16,17 @@ pub struct Rebased {
 
 /// Bases further apart are of different imports.
 const NEAR: u64 = 1 << 20;
+/// Positions in one range: where it is cut in two, only its bases at both ends are known.
+const LONGEST: u64 = 4096;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Range {
     end: u64,
+    /// Not above any, also after a cut.
     first_base: u64,
+    /// The lowest of the bases as they are.
+    #[serde(default)]
+    low_base: u64,
     last_base: u64,
 }
 
@@ -34,8 +40,9 @@ impl Rebased {
     pub(crate) fn note(&mut self, pos: u64, base: u64) {
         // What it was before is where a cut may lead back to.
         let first_base = self.take_out(pos).unwrap_or(base);
-        if let Some((_, range)) = self.ranges.range_mut(..pos).next_back()
+        if let Some((&start, range)) = self.ranges.range_mut(..pos).next_back()
             && range.end == pos
+            && pos - start < LONGEST
             && range.last_base >= self.begun
             && (range.last_base..range.last_base + NEAR).contains(&base)
         {
@@ -47,6 +54,7 @@ impl Rebased {
         let range = Range {
             end: pos + 1,
             first_base,
+            low_base: base,
             last_base: base,
         };
         self.ranges.insert(pos, range);
@@ -90,10 +98,24 @@ impl Rebased {
         clipped.filter(|(start, end)| start < end)
     }
 
-    /// Takes back what came after `base`. False: for some ranges that cannot be told.
+    /// Ranges of which it is not known what lies above `base`.
+    pub(crate) fn astride(&self, base: u64) -> impl Iterator<Item = (u64, u64)> {
+        let ranges = self.ranges.iter();
+        let astride =
+            ranges.filter(move |(_, range)| (range.low_base..range.last_base).contains(&base));
+        astride.map(|(&start, range)| (start, range.end))
+    }
+
+    /// Takes back what came after `base`. False: for some ranges that cannot be told; theirs are not above it either.
     pub(crate) fn cut(&mut self, base: u64) -> bool {
         self.ranges.retain(|_, range| range.first_base <= base);
-        self.ranges.values().all(|range| range.last_base <= base)
+        let mut known = true;
+        for range in self.ranges.values_mut() {
+            known &= range.last_base <= base;
+            range.last_base = range.last_base.min(base);
+            range.low_base = range.low_base.min(range.first_base);
+        }
+        known
     }
 
     /// Forgets positions in `from..to`: others will lie there.
@@ -144,7 +166,10 @@ mod tests {
             "which of 5..7 came before 110 is not known"
         );
         assert!(!rebased.cut(125), "6 had an older one");
-        assert_eq!((rebased.of(20), rebased.of(7)), (None, Some(120)));
+        assert_eq!(
+            (rebased.of(20), rebased.of(7), rebased.of(6)),
+            (None, Some(120), Some(125))
+        );
         rebased.retain(|start, _| start > 6);
         assert_eq!((rebased.of(5), rebased.of(7)), (None, Some(120)));
     }

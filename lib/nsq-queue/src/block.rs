@@ -85,7 +85,7 @@ impl<H: Host> Block<H> {
             .as_ref()
             .and_then(|content| content.entries.get(index));
         entry.map_or(self.last_base, |entry| {
-            self.first_base + u64::from(entry.base)
+            (self.first_base + u64::from(entry.base)).min(self.last_base)
         })
     }
 

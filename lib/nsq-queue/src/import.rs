@@ -1,5 +1,5 @@
 //! Messages that were published elsewhere, and finishes that were heard of from there. A message
-//! is found by its id; one that is here already gets a newer base and nothing else.
+//! is found by its id; one that is here already gets a newer base, and the channels that only the other had for it.
 
 use std::cmp::Reverse;
 
@@ -46,15 +46,7 @@ impl<H: Host> Topic<H> {
         let here = self.pos_of_id(import.id).filter(|&pos| self.waits_at(pos));
         if let Some(pos) = here {
             self.rebased.note(pos, import.base);
-            for &number in import.finished {
-                let index = self.index_of_number(number).filter(|&index| {
-                    let channel = self.channels[index].as_ref();
-                    channel.is_some_and(|channel| !channel.ephemeral)
-                });
-                if let Some(index) = index {
-                    self.finish_at(index, pos, effects);
-                }
-            }
+            self.import_here(import, pos, now, effects);
             return false;
         }
         let held = import.held && !self.distributes();
@@ -99,6 +91,33 @@ impl<H: Host> Topic<H> {
         true
     }
 
+    /// Whoever finished it has; whoever waits for it elsewhere does here, though its channel may be younger than the
+    /// message: copies of this journal that have let go of the message know it from this record alone.
+    fn import_here(
+        &mut self,
+        import: &Import<'_, H::Chunk>,
+        pos: u64,
+        now: i64,
+        effects: &mut Effects<H>,
+    ) {
+        let everybodys = import.held || self.is_undistributed(pos);
+        for index in 0..self.channels.len() {
+            let Some(channel) = &self.channels[index] else {
+                continue;
+            };
+            let fifo = LaneKind::of(pos) == LaneKind::Fifo;
+            if import.finished.contains(&channel.number) {
+                if !channel.ephemeral {
+                    self.finish_at(index, pos, effects);
+                }
+            } else if !everybodys && !channel.waits_at(pos, fifo) {
+                self.lanes[LaneKind::of(pos) as usize].hold(pos);
+                self.give(index, pos, (import.attempts, import.due), now);
+            }
+        }
+        self.wake_parked(effects);
+    }
+
     /// A list of everything unfinished begins behind `base`: at its end, what it did not name is let go of.
     pub fn begin_list(&mut self, base: u64) {
         self.rebased.begin(base);
@@ -114,15 +133,14 @@ impl<H: Host> Topic<H> {
     /// Whether anybody waits for the message at `pos`.
     pub(crate) fn waits_at(&self, pos: u64) -> bool {
         let fifo = LaneKind::of(pos) == LaneKind::Fifo;
-        let held = (fifo && pos >= self.distributed) || self.held.iter().any(|held| held.1 == pos);
-        held || self.channels.iter().flatten().any(|channel| {
-            (fifo && pos >= channel.cursor)
-                || channel.in_flight.get(pos).is_some()
-                || channel.stray.contains_key(&pos)
-                || channel.restoring.contains_key(&pos)
-                || channel.requeued.iter().any(|item| item.pos == pos)
-                || channel.deferred.iter().any(|item| item.0.pos == pos)
-        })
+        let mut channels = self.channels.iter().flatten();
+        self.is_undistributed(pos) || channels.any(|channel| channel.waits_at(pos, fifo))
+    }
+
+    /// No channel has got the message at `pos` yet.
+    fn is_undistributed(&self, pos: u64) -> bool {
+        let fifo = LaneKind::of(pos) == LaneKind::Fifo;
+        (fifo && pos >= self.distributed) || self.held.iter().any(|held| held.1 == pos)
     }
 
     fn give(&mut self, index: usize, pos: u64, (attempts, due): (u16, i64), now: i64) {
@@ -258,6 +276,16 @@ impl<H: Host> Topic<H> {
 }
 
 impl Channel {
+    /// Whether it waits for the message at `pos`, which it has got if the cursor runs over its lane.
+    pub(crate) fn waits_at(&self, pos: u64, fifo: bool) -> bool {
+        (fifo && pos >= self.cursor)
+            || self.in_flight.get(pos).is_some()
+            || self.stray.contains_key(&pos)
+            || self.restoring.contains_key(&pos)
+            || self.requeued.iter().any(|item| item.pos == pos)
+            || self.deferred.iter().any(|item| item.0.pos == pos)
+    }
+
     /// Takes a message out of those that were put back. Few are, but for deferred ones.
     fn remove_waiting(&mut self, pos: u64) -> bool {
         if let Some(at) = self.requeued.iter().position(|item| item.pos == pos) {

@@ -224,8 +224,9 @@ impl<H: Host> Lane<H> {
         ends.is_some_and(|(front, back)| from < back.end_id() && to > front.first_id)
     }
 
-    /// Ends the lane at `end`. False: a block with a page reaches beyond it, and stays whole.
-    pub(crate) fn truncate(&mut self, mut end: u64) -> bool {
+    /// Ends the lane at `end`, where bases are not above `base` any more. False: a block with a page reaches beyond it,
+    /// and stays whole.
+    pub(crate) fn truncate(&mut self, mut end: u64, base: u64) -> bool {
         let mut known = true;
         let at = self.index_from_pos(end);
         if let Some(block) = self
@@ -274,6 +275,10 @@ impl<H: Host> Lane<H> {
                 }
             }
         }
+        // What stays whole of what was lost is older than all that comes.
+        if let Some(block) = self.blocks.back_mut() {
+            block.last_base = block.last_base.min(base);
+        }
         self.next_pos = end;
         known
     }
@@ -285,6 +290,13 @@ impl<H: Host> Lane<H> {
             *by_id = blocks
                 .map(|block| (block.first_id, block.first_pos))
                 .collect();
+        }
+    }
+
+    /// One more waits for the message at `pos`, for which somebody does.
+    pub(crate) fn hold(&mut self, pos: u64) {
+        if let Some(index) = self.index_of_pos(pos) {
+            self.blocks[index].live += 1;
         }
     }
 

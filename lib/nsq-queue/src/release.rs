@@ -156,7 +156,7 @@ impl<H: Host> Topic<H> {
         // A block on disk that straddles the end stays whole.
         let mut known = self.rebased.cut(end) && self.straddling(end).is_empty();
         for lane in &mut self.lanes {
-            known &= lane.truncate(lane.pos_after_base(end, true));
+            known &= lane.truncate(lane.pos_after_base(end, true), end);
         }
         let ends = [0, 1, 2].map(|lane| self.lanes[lane].next_pos);
         let here = |pos: u64| pos < ends[LaneKind::of(pos) as usize];

@@ -52,6 +52,23 @@ fn run(first_id: u64, bodies: &[(u32, u32)], base: u64) -> Run<'_, u32> {
     }
 }
 
+fn imported(base: u64) -> Import<'static, u32> {
+    Import {
+        id: 0,
+        timestamp: 1,
+        attempts: 0,
+        due: 0,
+        held: true,
+        finished: &[],
+        chunk: &0,
+        offset: 0,
+        len: 1,
+        base,
+        kept_at: 0,
+        committed: 0,
+    }
+}
+
 struct Rig {
     topic: Topic<Test>,
     restoring: bool,
@@ -92,17 +109,7 @@ impl Rig {
     fn import(&mut self, id: u64, base: u64) {
         let import = Import {
             id,
-            timestamp: 1,
-            attempts: 0,
-            due: 0,
-            held: true,
-            finished: &[],
-            chunk: &0,
-            offset: 0,
-            len: 1,
-            base,
-            kept_at: 0,
-            committed: 0,
+            ..imported(base)
         };
         self.topic.import(&import, 0, &mut Effects::default());
     }
@@ -301,7 +308,76 @@ fn a_cut_through_a_block_on_disk_is_not_known() {
         rig.run(&Op::PageOut);
         assert!(rig.paged);
         assert_eq!(rig.topic.cut(end), known, "at {end}");
+        // What is published now takes the place of what was lost, and is newer than all that is left.
+        rig.publish(5000, 1, 0, end + 1);
+        rig.topic.release_through(end, &mut Effects::default());
+        let left: Vec<u64> = rig.found().into_keys().collect();
+        assert_eq!(left, [5000], "at {end}");
     }
+}
+
+#[test]
+fn a_cut_lowers_the_bases_that_it_takes_back() {
+    let mut rig = Rig::new(true);
+    for id in [1, 2] {
+        rig.publish(id, 1, 0, 10 * id);
+    }
+    for (id, base) in [(1, 30), (2, 40)] {
+        rig.import(id, base);
+    }
+    assert!(
+        !rig.topic.cut(35),
+        "which of them was imported before is not known"
+    );
+    rig.topic.release_through(36, &mut Effects::default());
+    assert!(rig.found().is_empty());
+}
+
+/// A channel that is younger than the message, here, but has not finished it where it comes from.
+#[test]
+fn an_import_adds_the_channels_that_wait_for_it_elsewhere() {
+    let mut rig = Rig::new(false);
+    rig.publish(1, 3, 0, 10);
+    let effects = &mut Effects::default();
+    let all = |rig: &mut Rig| -> Vec<_> { rig.found().into_values().map(|one| one.1).collect() };
+    rig.topic.delete_channel("a", effects);
+    rig.topic.create_channel("a", effects);
+    let anew = rig.topic.channel("a").unwrap().number;
+    assert_eq!(all(&mut rig), [Some(vec![2]), Some(vec![2]), Some(vec![2])]);
+    for (id, finished) in [(2, &[][..]), (3, &[2])] {
+        let import = Import {
+            id,
+            finished,
+            held: false,
+            ..imported(20)
+        };
+        rig.topic.import(&import, 0, &mut Effects::default());
+    }
+    let (both, only) = (Some(vec![anew, 2]), Some(vec![anew]));
+    assert_eq!(all(&mut rig), [Some(vec![2]), both, only]);
+    let finish =
+        |rig: &mut Rig, name, id| rig.topic.finish_known(name, id, 1, &mut Effects::default());
+    for (name, id) in [("b", 1), ("b", 2), ("a", 2), ("a", 3)] {
+        assert_eq!(finish(&mut rig, name, id), 1, "{name} {id}");
+    }
+    assert!(!rig.topic.has_through(u64::MAX), "nobody waits");
+}
+
+#[test]
+fn what_a_release_keeps_for_want_of_knowledge_is_named() {
+    let mut rig = Rig::new(true);
+    rig.publish(1, 4, 0, 10);
+    rig.topic.replay_finish(1, 1, 4);
+    for id in 1..4 {
+        rig.import(id, 20 + id);
+    }
+    rig.topic.release_through(22, &mut Effects::default());
+    assert_eq!(rig.found().len(), 3, "they are known as a range");
+    assert_eq!(rig.topic.in_doubt(22), [(1, 2), (2, 2), (3, 2)]);
+    assert_eq!(rig.topic.in_doubt(20), []);
+    assert_eq!(rig.topic.in_doubt(23), []);
+    assert!(rig.topic.waits_for("b", 1) && !rig.topic.waits_for("a", 1));
+    assert!(!rig.topic.waits_for("b", 4) && !rig.topic.waits_for("c", 1));
 }
 
 /// As a journal tells it that lost the record of a deletion, and a list that leaves it out.

@@ -195,8 +195,7 @@ impl Rig {
             .collect();
         let mut memory = vec![9; 5];
         for body in &bodies {
-            memory.extend_from_slice(&(body.len() as u32).to_le_bytes());
-            memory.extend_from_slice(body);
+            memory.extend((body.len() as u32).to_le_bytes().iter().chain(body));
         }
         let chunk = Chunk(Arc::new(memory));
         for (id, body) in (first_id..).zip(&bodies) {
@@ -210,6 +209,7 @@ impl Rig {
     }
 
     fn import(&mut self, new: bool, n: usize, delay: bool) {
+        self.log(); // as whoever imports does
         let here: Vec<u64> = self.pending.values().flatten().copied().collect();
         let due = if delay { self.now + 300 } else { 0 };
         let (id, finished) = match here.get(n % here.len().max(1)) {
@@ -240,6 +240,12 @@ impl Rig {
         let is_new = import(&mut self.topic, &record, self.now);
         self.after.push(record);
         if !is_new {
+            let all = !held && !was_held && here.contains(&id); // also those younger than it
+            for (&name, pending) in self.pending.iter_mut().filter(|_| all) {
+                if pending.insert(id) {
+                    self.attempts.remove(&(name, id));
+                }
+            }
             return;
         }
         assert!(!was_held && !here.contains(&id), "it was here");
@@ -269,15 +275,10 @@ impl Rig {
         let Some(&(name, id)) = pending.get(n % pending.len().max(1)) else {
             return;
         };
-        let finished = self
-            .topic
-            .finish_known(name, id, 1, &mut Effects::default());
+        let effects = &mut Effects::default();
+        let finished = self.topic.finish_known(name, id, 1, effects);
         assert_eq!(finished, 1, "{id} was waiting for {name}");
-        assert_eq!(
-            self.topic
-                .finish_known(name, id, 1, &mut Effects::default()),
-            0
-        );
+        assert_eq!(self.topic.finish_known(name, id, 1, effects), 0);
         self.in_flight.retain(|held| *held != (name, id));
         self.pending.get_mut(name).unwrap().remove(&id);
         self.unlogged.push((name, id));

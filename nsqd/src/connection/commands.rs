@@ -264,9 +264,7 @@ impl<S: Socket> Connection<S> {
 
     /// Consumers hear of messages once these are kept: at the end of the round, or after the sync.
     fn commit(&mut self, topic: &Arc<LiveTopic>, kept: Kept, then: Then) {
-        if kept.mirrored {
-            self.nsqd.pair.wake_at(&self.nsqd, kept.at, &self.client);
-        }
+        let alone = kept.mirrored && self.nsqd.pair.wake_at(&self.nsqd, kept, &self.client);
         match kept.level {
             Durability::Memory => then.happen(&self.nsqd, topic),
             Durability::Write => {
@@ -274,7 +272,7 @@ impl<S: Socket> Connection<S> {
                 self.run.staged.push((Arc::clone(topic), then));
             }
             Durability::Fsync => {
-                self.nsqd.journal.sync_soon(kept.at, self.client.clone());
+                self.sync_soon(kept, alone);
                 then.happen_after(&self.nsqd, topic, kept);
             }
         }

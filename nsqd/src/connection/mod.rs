@@ -8,6 +8,7 @@ mod auth;
 mod buffers;
 mod commands;
 mod outbox;
+mod own_sync;
 mod pair;
 mod subscription;
 mod transport;
@@ -32,6 +33,7 @@ use auth::Auth;
 use buffers::{Inbox, SCRATCH};
 use commands::PublishRun;
 use outbox::Outbox;
+use own_sync::OwnSync;
 use subscription::Subscription;
 use transport::Transport;
 use upgrade::Upgrade;
@@ -64,6 +66,8 @@ pub struct Connection<S> {
     run: PublishRun,
     /// `None`: nobody has to authenticate.
     auth: Option<Box<Auth>>,
+    /// What waits for the own disk when an answer waits for the peer as well.
+    own_sync: Option<Arc<OwnSync>>,
     /// Ids to be finished.
     finished: Vec<u64>,
     spec: subscription::Spec,
@@ -143,6 +147,7 @@ impl<S: Socket> Connection<S> {
             subscription: None,
             run: PublishRun::default(),
             auth: (!nsqd.options.auth_http_addresses.is_empty()).then(Box::default),
+            own_sync: None,
             finished: Vec::new(),
             heartbeat,
             next_heartbeat: now + heartbeat,

@@ -29,8 +29,33 @@ pub(super) struct Link {
 struct Shared {
     /// A change did not fit into the mailbox.
     overflowed: AtomicBool,
-    /// Of the nsqlookupd, while connected.
-    http_address: Mutex<Option<String>>,
+    /// While connected.
+    standing: Mutex<Option<Standing>>,
+}
+
+/// A connection that stands.
+#[derive(Clone)]
+struct Standing {
+    http_address: String,
+    since: Instant,
+}
+
+/// A link, for whoever asks its nsqlookupd something.
+#[derive(Clone)]
+pub(super) struct Asked(Arc<Shared>);
+
+impl Asked {
+    /// The nsqlookupd's HTTP address, `None` while it is not connected.
+    pub(super) fn http_address(&self) -> Option<String> {
+        let standing = self.0.standing.lock();
+        standing.as_ref().map(|it| it.http_address.clone())
+    }
+
+    /// How long the connection has stood.
+    pub(super) fn connected_for(&self) -> Option<Duration> {
+        let standing = self.0.standing.lock();
+        standing.as_ref().map(|it| it.since.elapsed())
+    }
 }
 
 impl Link {
@@ -63,7 +88,11 @@ impl Link {
 
     /// The nsqlookupd's HTTP address, `None` while it is not connected.
     pub(super) fn http_address(&self) -> Option<String> {
-        self.shared.http_address.lock().clone()
+        self.asked().http_address()
+    }
+
+    pub(super) fn asked(&self) -> Asked {
+        Asked(self.shared.clone())
     }
 }
 
@@ -89,7 +118,7 @@ impl Task {
         loop {
             let began = Instant::now();
             let Err(err) = self.connect_and_tell().await;
-            *self.shared.http_address.lock() = None;
+            *self.shared.standing.lock() = None;
             if began.elapsed() >= back_off::LONGEST {
                 failures = 0;
             }
@@ -116,7 +145,10 @@ impl Task {
         );
         connection.exchange(&self.everything()).await?;
         let http_address = format!("{}:{}", peer.broadcast_address, peer.http_port);
-        *self.shared.http_address.lock() = Some(http_address);
+        *self.shared.standing.lock() = Some(Standing {
+            http_address,
+            since: Instant::now(),
+        });
 
         let mut ping = interval_at(Instant::now() + self.ping_interval, self.ping_interval);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);

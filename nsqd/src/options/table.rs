@@ -111,6 +111,8 @@ fn pair() -> Vec<Opt<O>> {
             "what publishers see of a peer that is gone: degrade (OK means kept here) or block (refused)"),
         Opt::value("peer-loss-timeout", |o: &mut O| &mut o.peer_loss_timeout, secs(1),
             "how long OKs wait for a peer that does not acknowledge"),
+        Opt::value("adopt-after", |o: &mut O| &mut o.adopt_after, secs(0),
+            "adopt the peer's messages when it has been gone for so long and no nsqlookupd has heard of it; 0: only when told to"),
     ]
 }
 

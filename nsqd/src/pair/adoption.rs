@@ -166,7 +166,7 @@ async fn import_all(nsqd: &Arc<Nsqd>, adoption: Adoption) -> Result<(), JournalE
         adoption.incarnation,
         position.lsn
     );
-    nsqd.pair.holder_news.notify_one();
+    nsqd.pair.holder_news.tell();
     nsqd.pair.watch.notify_one();
     Ok(())
 }

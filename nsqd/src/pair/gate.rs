@@ -20,6 +20,16 @@ pub struct Gate {
     lost: bool,
 }
 
+/// The peer is gone and `--on-peer-loss=block` says not to go on alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PeerLost;
+
+impl std::fmt::Display for PeerLost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the peer does not mirror this node and --on-peer-loss=block: try the peer")
+    }
+}
+
 /// What an answer is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Passage {

@@ -74,6 +74,7 @@ impl Pair {
         let unlisted = if start.list { nsqd.journal.tail() } else { 0 };
         self.unlisted.store(unlisted, Ordering::Release);
         shared.origin_up = true;
+        shared.heard = nsqd.clock.now();
         self.finishes.lock().reset();
         shared.adopted = adoption.map(|adoption| adopted(&runs, holder, adoption));
         self.consider(nsqd, &mut shared);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nsq_journal::Waiter;
 use nsq_protocol::{PairMessage, PairRole};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::Notify;
 
@@ -198,7 +199,26 @@ async fn push(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::
 }
 
 /// Turns the journal's wake-ups into notifications.
+#[derive(Default)]
 struct Told(Notify);
+
+/// Has the link that counts look again.
+#[derive(Default)]
+pub(crate) struct LinkNews(Mutex<Arc<Told>>);
+
+impl LinkNews {
+    /// From now on a new link counts. The one before it looks, and ends.
+    fn begin(&self) -> Arc<Told> {
+        let told = Arc::new(Told::default());
+        std::mem::replace(&mut *self.0.lock(), Arc::clone(&told)).wake();
+        told
+    }
+
+    pub(crate) fn tell(&self) {
+        let told = Arc::clone(&self.0.lock());
+        told.wake();
+    }
+}
 
 impl Waiter for Told {
     fn wake(self: Arc<Self>) {

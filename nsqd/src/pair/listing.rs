@@ -49,7 +49,7 @@ impl Pair {
             shared.origin_up = false;
         }
         drop(shared);
-        self.origin_news.notify_one();
+        self.origin_news.tell();
     }
 
     /// What the peer has; nothing more goes out on a link that does not count.
@@ -68,12 +68,21 @@ impl Pair {
 
 /// False: the link is gone.
 async fn list_all(nsqd: &Arc<Nsqd>, link: u64, from: Lsn) -> Result<bool, JournalError> {
-    // Gathered once for all topics; what is finished from now on is streamed, for it is behind `from`.
-    let mut finished = nsqd.pair.finished();
+    // All names come first: the peer passes over finishes of what it has not heard of.
+    let mut topics = Vec::new();
     for topic in nsqd.topics() {
         let Some(number) = topic.read(|queue| (!queue.ephemeral).then_some(queue.number)) else {
             continue;
         };
+        topic.change_now(nsqd, |queue, _| match topic.is_deleted() {
+            true => Ok(()),
+            false => list_names(nsqd, queue),
+        })?;
+        topics.push((number, topic));
+    }
+    // Gathered once for all topics; what is finished from now on is streamed, behind the names.
+    let mut finished = nsqd.pair.finished();
+    for (number, topic) in topics {
         let finished = finished.remove(&number).unwrap_or_default();
         if !list_topic(nsqd, &topic, link, &finished).await? {
             return Ok(false);
@@ -104,10 +113,7 @@ async fn list_topic(
 ) -> Result<bool, JournalError> {
     topic.change_now(nsqd, |queue, _| match topic.is_deleted() {
         true => Ok(()),
-        false => {
-            list_names(nsqd, queue)?;
-            list_finishes(nsqd, queue.number, finished)
-        }
+        false => list_finishes(nsqd, queue.number, finished),
     })?;
     let mut at = Some(0);
     while let Some(from) = at {

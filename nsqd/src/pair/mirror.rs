@@ -294,7 +294,11 @@ impl Mirror {
             adoption.cut(self.incarnation, position);
         }
         self.remove_where(|told| told.first >= position.lsn, news);
-        for topic in self.topics.values() {
+        for topic in self.topics.values_mut() {
+            let channels = topic.channels.values_mut();
+            for told in channels.chain([&mut topic.told]) {
+                told.last = told.last.min(position.lsn);
+            }
             let mut known = true;
             topic.live.restore(|queue| known = queue.cut(position.lsn));
             if !known {

@@ -1,8 +1,9 @@
 //! Replication pairs: this node's journal is copied to its peer, and the peer's to this node. `docs/pairs.md` explains
 //! the protocol; its rules are named R1 to R18 where they live.
 //!
-//! `runs`, `holder`, `origin`, `gate`, `finishes` decide, as values; `mirror` is the copy; the rest carries out.
+//! `runs`, `holder`, `origin`, `gate`, `finishes`, `adopt_after` decide, as values; `mirror` is the copy; the rest carries out.
 
+mod adopt_after;
 mod adoption;
 mod finishes;
 mod gate;
@@ -18,6 +19,8 @@ mod runs;
 pub mod simulated;
 mod state;
 mod status;
+mod waiting;
+mod witnesses;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,22 +31,25 @@ use nsq_queue::TopicOptions;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::client::Client;
 use crate::nsqd::Nsqd;
 use crate::options::{Durability, MirrorAck, Options};
 use finishes::Finishes;
-use gate::{Gate, Passage};
+use gate::Gate;
 use lag::Lag;
 use origin::{Adopted, Copy};
 use runs::Runs;
+use waiting::Waiting;
+use witnesses::Alone;
 
 pub use adoption::run as run_adoption;
 pub(crate) use adoption::{AdoptError, Order};
+pub(crate) use gate::PeerLost;
 pub use handover::run as run_watch;
 pub(crate) use holder::Adoption;
-pub(crate) use link::{End, HEARTBEAT, OUTBOX, Side, serve};
+pub(crate) use link::{End, HEARTBEAT, LinkNews, OUTBOX, Side, serve};
 pub(crate) use mirror::{Mirror, News};
 pub(crate) use state::{PairImage, Remembered};
+pub use witnesses::run as run_adopt_after;
 
 /// What was finished in a topic, by channel.
 type FinishedIn = BTreeMap<u32, Vec<IdRange>>;
@@ -69,13 +75,14 @@ pub struct Pair {
     finishes: Mutex<Finishes>,
     /// They are kept also without a peer: messages have come in from elsewhere.
     remembers: AtomicBool,
-    /// The holder's link has something to look at: an adoption was begun or is done.
-    pub(crate) holder_news: Notify,
+    /// The holder's link has something to look at: an adoption is done.
+    pub(crate) holder_news: LinkNews,
     /// The origin's link has something to look at.
-    pub(crate) origin_news: Notify,
+    pub(crate) origin_news: LinkNews,
     /// Something the watch has to look at.
     pub(crate) watch: Notify,
     pub(crate) adopt: Notify,
+    alone: Mutex<Option<Alone>>,
     counters: Counters,
 }
 
@@ -106,14 +113,8 @@ pub(crate) struct Shared {
     pub(crate) lag: Lag,
     /// The latest run of the mirrored incarnation that said HELLO.
     pub(crate) heard_run: Option<u64>,
-}
-
-struct Waiting {
-    gate: Gate,
-    /// Everything that was acknowledged without the peer, or taken over, lies before this. Beyond, OKs wait for the peer.
-    level_at: Lsn,
-    clients: Vec<(Lsn, Arc<Client>)>,
-    others: Vec<(Lsn, Arc<Notify>)>,
+    /// When the peer was last heard of over a link, as far as somebody looked.
+    heard: i64,
 }
 
 /// Totals since the start.
@@ -152,16 +153,6 @@ pub(crate) fn topic_options(options: &Options, name: &str) -> TopicOptions {
     }
 }
 
-/// The peer is gone and `--on-peer-loss=block` says not to go on alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PeerLost;
-
-impl std::fmt::Display for PeerLost {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the peer does not mirror this node and --on-peer-loss=block: try the peer")
-    }
-}
-
 impl Pair {
     pub(crate) fn new(options: &Options, recovered: Recovered, now: i64) -> Self {
         let patience = options.peer_loss_timeout.as_nanos() as i64;
@@ -188,6 +179,7 @@ impl Pair {
                 listing: false,
                 lag: Lag::new(now),
                 heard_run: None,
+                heard: now,
             }),
             gate: Mutex::new(Waiting {
                 gate: Gate::new(options.on_peer_loss, patience),
@@ -200,10 +192,11 @@ impl Pair {
             refuses: AtomicBool::new(false),
             finishes: Mutex::new(recovered.finishes),
             remembers: AtomicBool::new(recovered.imports),
-            holder_news: Notify::new(),
-            origin_news: Notify::new(),
+            holder_news: LinkNews::default(),
+            origin_news: LinkNews::default(),
             watch: Notify::new(),
             adopt: Notify::new(),
+            alone: Mutex::new(Alone::new(options.adopt_after)),
             counters: Counters::default(),
         }
     }
@@ -234,80 +227,6 @@ impl Pair {
     /// Publishing is refused.
     pub(crate) fn refuses(&self) -> bool {
         self.refuses.load(Ordering::Acquire)
-    }
-
-    /// Has a connection woken once the peer has everything before `at`, or is lost.
-    pub(crate) fn wake_at(&self, nsqd: &Nsqd, at: Lsn, client: &Arc<Client>) {
-        let mut waiting = self.gate.lock();
-        waiting.gate.waits_for(at, nsqd.clock.now());
-        match waiting.clients.last_mut() {
-            Some((last, same))
-                if Arc::ptr_eq(same, client)
-                    && (*last <= self.unlisted()) == (at <= self.unlisted()) =>
-            {
-                *last = at.max(*last);
-            }
-            _ => waiting.clients.push((at, Arc::clone(client))),
-        }
-        drop(waiting);
-        if self.passes(at) || self.refuses() {
-            client.wake();
-        }
-        self.watch.notify_one();
-    }
-
-    /// Returns once the peer has everything before `at`.
-    pub(crate) async fn wait(&self, nsqd: &Nsqd, at: Lsn) -> Result<(), PeerLost> {
-        let told = Arc::new(Notify::new());
-        {
-            let mut waiting = self.gate.lock();
-            waiting.gate.waits_for(at, nsqd.clock.now());
-            waiting.others.push((at, Arc::clone(&told)));
-        }
-        self.watch.notify_one();
-        loop {
-            match () {
-                () if self.passes(at) => return Ok(()),
-                () if self.refuses() => return Err(PeerLost),
-                () => told.notified().await,
-            }
-        }
-    }
-
-    /// Changes the gate and lets out whom it lets out.
-    fn change_gate(&self, nsqd: &Nsqd, change: impl FnOnce(&mut Gate) -> bool) {
-        let mut waiting = self.gate.lock();
-        let was_lost = waiting.gate.is_lost();
-        change(&mut waiting.gate);
-        let lost = waiting.gate.is_lost();
-        match (was_lost, lost) {
-            (_, true) => waiting.level_at = Lsn::MAX,
-            // The last OK without the peer lies before the end.
-            (true, false) => waiting.level_at = nsqd.journal.tail(),
-            (false, false) => {}
-        }
-        let (passable, refuses) = match waiting.gate.passage() {
-            Passage::Through(through) => (through, false),
-            Passage::Refused(through) => (through, true),
-        };
-        self.passable.store(passable, Ordering::Release);
-        self.refuses.store(refuses, Ordering::Release);
-        let goes = |at: Lsn| refuses || self.passes(at);
-        let clients = std::mem::take(&mut waiting.clients);
-        let (out, rest): (Vec<_>, Vec<_>) = clients.into_iter().partition(|one| goes(one.0));
-        waiting.clients = rest;
-        let others = std::mem::take(&mut waiting.others);
-        let (told, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|one| goes(one.0));
-        waiting.others = rest;
-        drop(waiting);
-        out.iter().for_each(|(_, client)| client.wake());
-        told.iter().for_each(|(_, told)| told.notify_one());
-        if lost && !was_lost {
-            self.counters.losses.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!("PAIR: {} does not acknowledge, going on alone", self.peer);
-        } else if was_lost && !lost {
-            tracing::info!("PAIR: {} has caught up", self.peer);
-        }
     }
 
     /// R16: these were finished by the record before `end`.

@@ -105,6 +105,12 @@ pub fn acknowledged(nsqd: &Nsqd) -> Option<nsq_journal::Lsn> {
     (shared.origin_up && shared.copy.whole).then_some(shared.copy.acked)
 }
 
+/// The same, if the peer's disk is this one.
+pub fn acknowledged_by(nsqd: &Nsqd, incarnation: u64) -> Option<nsq_journal::Lsn> {
+    let holder = nsqd.pair.shared.lock().copy.holder;
+    acknowledged(nsqd).filter(|_| holder == incarnation)
+}
+
 /// Shows the own messages that channels have not finished: topic, channel and body. The channel of a message that
 /// waits for one is empty.
 pub fn unfinished(nsqd: &Arc<Nsqd>, show: &mut dyn FnMut(&str, &str, &[u8])) {

@@ -73,6 +73,7 @@ impl Pair {
             listing,
             mirror,
             adoption,
+            adopt_after: self.adopt_after_status(now),
             ..self.totals()
         }
     }

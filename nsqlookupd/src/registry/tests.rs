@@ -264,3 +264,31 @@ proptest! {
         prop_assert!(left.flat_map(|t| t.channels.values()).all(BTreeSet::is_empty));
     }
 }
+
+#[test]
+fn a_pairs_name_finds_its_nsqds_with_how_long_they_are_silent() {
+    let mut registry = with_peers([1]);
+    for id in [2, 3] {
+        let mut named = peer(9000 + i32::try_from(id).unwrap());
+        named.info.pair_name = "a".into();
+        registry.identify(id, named);
+    }
+    registry.register(2, &what("t", "")).unwrap();
+    // Longer than nsqds are shown for.
+    let now = START + 2 * INACTIVE;
+    registry.seen(3, now - LIFETIME);
+    let nodes = registry.nodes_of_pair("a", now);
+    let told: Vec<_> = nodes
+        .iter()
+        .map(|node| (node.tcp_port, node.silent_ns, node.topics.len()))
+        .collect();
+    let nanos = |age: Duration| Some(u64::try_from(age.as_nanos()).unwrap());
+    assert_eq!(
+        told,
+        [(9002, nanos(2 * INACTIVE), 1), (9003, nanos(LIFETIME), 0)]
+    );
+    assert_eq!(registry.nodes_of_pair("b", now), []);
+    registry.disconnect(3);
+    assert_eq!(registry.nodes_of_pair("a", now).len(), 1);
+    assert!(registry.nodes(now).is_empty());
+}

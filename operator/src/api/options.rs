@@ -64,6 +64,7 @@ pub const NSQD: OptionSet = OptionSet {
         "sync-timeout",
     ],
     owned: &[
+        "adopt-after",
         "broadcast-address",
         "broadcast-http-port",
         "broadcast-tcp-port",

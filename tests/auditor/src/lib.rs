@@ -279,8 +279,12 @@ impl Auditor {
         let count = |topic| channels(topic).map_or(0, |topic| topic.1.len());
         for (number, message, fates) in self.messages.iter(count) {
             if !message.acknowledged {
-                let gone =
-                    |fate: &&messages::Fate| fate.deliveries > 0 && fate.finished().is_none();
+                // With two owners it may be finished at one, and then refused at the other.
+                let is_done = |fate: &messages::Fate| match self.rules.paired {
+                    true => fate.done > 0,
+                    false => fate.finished().is_some(),
+                };
+                let gone = |fate: &&messages::Fate| fate.deliveries > 0 && !is_done(fate);
                 vanished += fates.iter().filter(gone).count() as u64;
                 continue;
             }

@@ -14,7 +14,7 @@ use rand::{Rng, SeedableRng};
 use crate::stage::{Ledger, Phase, Stage};
 
 /// Messages in flight at most.
-const READY: u32 = 500;
+pub const READY: u32 = 500;
 /// Messages kept before the oldest of them is settled.
 const KEPT: usize = 100;
 /// Is never in flight.

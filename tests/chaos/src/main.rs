@@ -32,6 +32,12 @@ struct Options {
     /// our nsq_to_nsq, for the rows with two nodes
     #[arg(long)]
     nsq_to_nsq: Option<PathBuf>,
+    /// our nsqlookupd, for the row where nodes ask it about each other
+    #[arg(long)]
+    nsqlookupd: Option<PathBuf>,
+    /// the Go nsqlookupd, which is asked as well then
+    #[arg(long)]
+    go_nsqlookupd: Option<PathBuf>,
     /// our nsqd, linked dynamically: for the row that lies to it about the time
     #[arg(long)]
     dynamic_nsqd: Option<PathBuf>,
@@ -96,6 +102,8 @@ fn main() -> Result<ExitCode> {
     let setting = Setting {
         nsqd: options.nsqd,
         nsq_to_nsq: options.nsq_to_nsq,
+        nsqlookupd: options.nsqlookupd,
+        go_nsqlookupd: options.go_nsqlookupd,
         dynamic_nsqd: options.dynamic_nsqd,
         go_nsqd: options.go_nsqd,
         seed,

@@ -1,5 +1,6 @@
 //! The fault matrix: each row is a fault, and a run under it.
 
+mod adopt_after;
 mod backlog;
 mod clock;
 mod connections;
@@ -33,6 +34,10 @@ pub struct Setting {
     pub nsqd: PathBuf,
     /// Carries journals from one nsqd to another.
     pub nsq_to_nsq: Option<PathBuf>,
+    /// Witnesses of rows with two nodes.
+    pub nsqlookupd: Option<PathBuf>,
+    /// The Go nsqlookupd, for one of them.
+    pub go_nsqlookupd: Option<PathBuf>,
     /// Ours once more, loading libraries as most programs do.
     pub dynamic_nsqd: Option<PathBuf>,
     /// The Go nsqd as control, if asked for.
@@ -92,6 +97,18 @@ pub const ROWS: &[Row] = &[
         needs: &[],
         control_must_break: false,
         run: failover::run,
+    },
+    Row {
+        name: "adopt-after",
+        about: "a pair with --adopt-after and two nsqlookupds, under 16 publishers: kill -9 of a node, its peer adopts by \
+                itself; then both live and only their links end; then a node and both nsqlookupds die, which come back; from \
+                the second round on one stands still (SIGSTOP) until it is adopted, and goes on",
+        rounds: "rounds",
+        slice: 1,
+        long: 20,
+        needs: &[],
+        control_must_break: false,
+        run: adopt_after::run,
     },
     Row {
         name: "relocate",

@@ -9,6 +9,8 @@ const RESTART: Check = Tests(&["-p", "nsqd", "--test", "restart", "--test", "che
 const IMPORT: Check = Tests(&["-p", "nsqd", "--test", "from_go"]);
 const SIMULATION: Check = Tests(&["-p", "nsq-simulation"]);
 
+const ADOPT_AFTER: Check = Tests(&["-p", "nsqd", "--lib", "adopt_after"]);
+
 const POWER: Check = Chaos(&["power", "--cycles=6"]);
 
 pub const MUTATIONS: &[Mutation] = &[
@@ -137,6 +139,55 @@ pub const MUTATIONS: &[Mutation] = &[
         old: "Ok(self.journal.append(record).unwrap_or(once))",
         new: "Ok(once)",
         checks: &[Chaos(&["bit-flips", "--cycles=800"])],
+    },
+    Mutation {
+        name: "adopt a peer that nsqlookupds hear of",
+        file: "nsqd/src/pair/adopt_after.rs",
+        old: "Says::Heard => return Verdict::Wait(Reason::Heard(address.to_owned())),",
+        new: "Says::Heard => silent += usize::from(!address.is_empty()),",
+        checks: &[Chaos(&["adopt-after", "--cycles=1"])],
+    },
+    Mutation {
+        name: "adopt with nobody to ask",
+        file: "nsqd/src/pair/adopt_after.rs",
+        old: "match silent * 2 > all {",
+        new: "match silent * 2 >= silent {",
+        checks: &[Chaos(&["adopt-after", "--cycles=1"])],
+    },
+    Mutation {
+        name: "adopt with half of the nsqlookupds",
+        file: "nsqd/src/pair/adopt_after.rs",
+        old: "match silent * 2 > all {",
+        new: "match silent * 2 >= all {",
+        checks: &[ADOPT_AFTER],
+    },
+    Mutation {
+        name: "believe an nsqlookupd that was just started",
+        file: "nsqd/src/pair/adopt_after.rs",
+        old: "Ok(_) if stands < after.max(SETTLED) => Says::Young,",
+        new: "Ok(_) if stands < after.min(SETTLED) => Says::Young,",
+        checks: &[ADOPT_AFTER],
+    },
+    Mutation {
+        name: "adopt on what was said before the time was over",
+        file: "nsqd/src/pair/adopt_after.rs",
+        old: "None => asked >= due && now - answered < pace(after),",
+        new: "None => asked <= now && now - answered < pace(after),",
+        checks: &[ADOPT_AFTER],
+    },
+    Mutation {
+        name: "adopt when a PING is late",
+        file: "nsqd/src/pair/adopt_after.rs",
+        old: "Ok(Presence::Silent(_)) => after.max(PINGS_MISSED),",
+        new: "Ok(Presence::Silent(_)) => after.min(PINGS_MISSED),",
+        checks: &[ADOPT_AFTER],
+    },
+    Mutation {
+        name: "a peer that died right behind its HELLO has come back",
+        file: "nsqd/src/pair/witnesses.rs",
+        old: "run: Some(own.run),",
+        new: "run: Some(own.run.saturating_sub(1)),",
+        checks: &[Tests(&["-p", "nsqd", "--test", "adopt_after"])],
     },
     Mutation {
         name: "call an import kept that is not",

@@ -10,7 +10,9 @@ pub(crate) mod slice;
 pub(crate) mod wire;
 
 pub use list::{IdRange, Item, List, Requeued};
-pub(crate) use payload::{FINAL_CODES, PUBLISH_CODE, PUBLISH_FIXED, put_publish_fixed};
+pub(crate) use payload::{
+    FINAL_CODES, MIRROR_CODES, PUBLISH_CODE, PUBLISH_FIXED, put_publish_fixed,
+};
 pub use slice::{SliceRecord, check_slice, slice_records};
 
 use crate::Lsn;

@@ -125,6 +125,8 @@ pub(crate) fn open(
         poison: Poison::default(),
         watchers: Mutex::default(),
         watched: AtomicBool::new(false),
+        streamed: AtomicU64::new(end),
+        told: AtomicU64::new(end),
         tail: AtomicU64::new(end),
         written: AtomicU64::new(end),
         durable: AtomicU64::new(end),

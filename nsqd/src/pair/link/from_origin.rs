@@ -47,11 +47,11 @@ impl Receiver {
             shared.holder_up = false;
             shared.holder_link
         };
-        nsqd.pair.holder_news.notify_one();
+        let told = nsqd.pair.holder_news.begin();
         Self {
             nsqd,
             link,
-            told: Arc::new(Told(Notify::new())),
+            told,
             incarnation: 0,
             phase: Phase::Waiting,
             staged: 0,

@@ -57,8 +57,7 @@ impl Sender {
             shared.origin_link += 1;
             shared.origin_link
         };
-        nsqd.pair.origin_news.notify_one(); // the one before this looks, and ends
-        let told = Arc::new(Told(Notify::new()));
+        let told = nsqd.pair.origin_news.begin();
         let watcher: Arc<dyn Waiter> = told.clone();
         nsqd.journal.watch(Arc::clone(&watcher));
         Self {
@@ -106,6 +105,11 @@ impl Sender {
             let list = listing::run(Arc::clone(&self.nsqd), self.link, from);
             self.listing = Some(tokio::spawn(list));
         }
+    }
+
+    fn is_behind(&self) -> bool {
+        let tail = self.nsqd.journal.tail();
+        matches!(self.phase, Phase::Streaming { read, .. } if read < tail)
     }
 
     fn note_lag(&self) {
@@ -221,7 +225,7 @@ impl Side for Sender {
             Phase::Silent(at) if at <= Instant::now() => self.hello(out),
             Phase::Silent(_) | Phase::Asking => {}
             Phase::Streaming { .. } => {
-                if self.nsqd.options.durability == Durability::Fsync {
+                if self.nsqd.options.durability == Durability::Fsync && self.is_behind() {
                     // Others wait for this sync; what is written goes out meanwhile.
                     tokio::task::yield_now().await;
                 }

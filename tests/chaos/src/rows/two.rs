@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use nsq_rig::{Carrier, Program, Server};
+use nsq_rig::{Carrier, Program, Server, Signal};
 use serde::Deserialize;
 use tempfile::TempDir;
 
@@ -14,7 +14,8 @@ use crate::stage::{Phase, Stage};
 
 /// How often something is asked that is about to happen.
 pub const LOOK: Duration = Duration::from_millis(5);
-const NAMES: [&str; 2] = ["a", "b"];
+/// The addresses under which nodes tell nsqlookupds of themselves, and so what they call each other.
+const NAMES: [&str; 2] = ["127.0.0.1", "127.0.0.2"];
 
 /// What `/pair` says, as far as it matters here.
 #[derive(Debug, Default, Clone, Deserialize)]
@@ -25,6 +26,23 @@ pub struct Status {
     pub mirrored: bool,
     pub imported: u64,
     pub adoption: Option<Adoption>,
+    pub adopt_after: AdoptAfter,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub struct AdoptAfter {
+    pub silent_seconds: f64,
+    pub waits_for: String,
+    pub adoptions: u64,
+    pub witnesses: Vec<Witness>,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub struct Witness {
+    pub says: String,
+    pub connected_seconds: Option<f64>,
 }
 
 #[derive(Debug, Default, Clone, Deserialize)]
@@ -45,13 +63,20 @@ pub struct Two {
 impl Two {
     /// Each mirrors the other; OK means that both have it.
     pub fn mirrored(setting: &Setting) -> Result<Self> {
+        Self::paired(setting, &[])
+    }
+
+    /// As [`Two::mirrored`], with more flags.
+    pub fn paired(setting: &Setting, more: &[String]) -> Result<Self> {
         let flags = |at: usize| {
-            vec![
+            let mut flags = vec![
                 "--mirror-ack=peer".to_owned(),
                 "--on-peer-loss=block".to_owned(),
-                format!("--pair-name={}", NAMES[at]),
+                format!("--broadcast-address={}", NAMES[at]),
                 format!("--pair-with={}", NAMES[1 - at]),
-            ]
+            ];
+            flags.extend_from_slice(more);
+            flags
         };
         Self::start(setting, true, flags)
     }
@@ -120,9 +145,20 @@ impl Two {
         server.wait_ready()?;
         self.servers[at] = Some(server);
         if self.mirrored && self.servers.iter().all(Option::is_some) {
-            self.carriers = vec![self.carry(0, 1)?, self.carry(1, 0)?];
+            self.join()?;
         }
         Ok(())
+    }
+
+    /// Starts what carries their journals.
+    pub fn join(&mut self) -> Result<()> {
+        self.carriers = vec![self.carry(0, 1)?, self.carry(1, 0)?];
+        Ok(())
+    }
+
+    /// Ends it: they do not hear of each other, and everybody else of both.
+    pub fn part(&mut self) {
+        self.carriers.clear();
     }
 
     fn carry(&mut self, from: usize, to: usize) -> Result<Carrier> {
@@ -138,6 +174,11 @@ impl Two {
     pub fn kill(&mut self, at: usize) -> Result<()> {
         let server = self.servers[at].take().context("no server")?;
         server.kill()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&mut self, at: usize, signal: Signal) -> Result<()> {
+        self.server(at)?.signal(signal)
     }
 
     /// Begins to move what `from` has to the other.
@@ -203,6 +244,11 @@ impl Two {
             }
             std::thread::sleep(LOOK);
         }
+    }
+
+    /// On both.
+    pub fn delete_topic(&mut self, topic: &str) -> Result<()> {
+        (0..2).try_for_each(|at| self.server(at)?.delete_topic(topic))
     }
 
     /// Ends publishing, and waits until both say, twice, that they have nothing left.

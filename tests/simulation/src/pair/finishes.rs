@@ -1,7 +1,9 @@
 //! S3: a finish that both nodes keep is final. What a node accepted, recorded, and its peer has acknowledged must never
-//! be unfinished again at either, whatever they lose or adopt.
+//! be unfinished again at either, whatever they lose or adopt. If one of them loses its disk, the other still knows; the
+//! blank one does once it has acknowledged all of the other's journal. Told to adopt before, it takes what it has of it.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 use nsqd::Nsqd;
 use nsqd::engine::pair;
@@ -44,7 +46,31 @@ pub struct Finishes {
     emptied: Vec<Emptied>,
     /// Known to both.
     last: BTreeSet<Fate>,
+    single: Option<Single>,
+    /// The disks at the last look.
+    disks: [u64; 2],
     look_at: i64,
+}
+
+/// What the node that has kept its disk knows of, and perhaps not the other.
+#[derive(Debug)]
+struct Single {
+    knows: usize,
+    /// Its life, and the end of its journal: behind everything that it knows.
+    life: u64,
+    tail: u64,
+    /// How often it had begun to adopt.
+    adoptions: u64,
+    /// The other has begun to adopt.
+    is_adopted: bool,
+    fates: BTreeSet<Fate>,
+}
+
+impl Single {
+    /// What has come back where it was known.
+    fn is_final(&self, index: usize) -> bool {
+        index == self.knows && !self.is_adopted
+    }
 }
 
 impl Finishes {
@@ -60,6 +86,17 @@ impl Finishes {
             fates.retain(stays);
         }
         self.last.retain(stays);
+        if let Some(single) = &mut self.single {
+            single.fates.retain(stays);
+        }
+    }
+
+    /// What must not be unfinished there.
+    fn finals(&self, index: usize) -> Vec<&BTreeSet<Fate>> {
+        let single = self.single.as_ref();
+        let single = single.filter(|single| single.is_final(index));
+        let single = single.map(|single| &single.fates);
+        [&self.last].into_iter().chain(single).collect()
     }
 
     pub fn emptied(&mut self, emptied: Emptied) {
@@ -75,27 +112,88 @@ pub fn look(world: &PairWorld) {
         return;
     }
     finishes.look_at = now + LOOK;
+    note_lost_disks(world, &mut finishes);
+    note_single(world, &mut finishes);
     for index in 0..2 {
         advance(world, &mut finishes, index, now);
     }
     note_emptied(world, &mut finishes);
     let mut came_back = BTreeSet::new();
     let up = (0..2).filter_map(|index| Some((index, world.nsqd(index)?)));
-    for (index, nsqd) in up.filter(|_| !finishes.last.is_empty()) {
+    for (index, nsqd) in up {
+        let finals = finishes.finals(index);
+        if finals.iter().all(|fates| fates.is_empty()) {
+            continue;
+        }
         pair::unfinished(&nsqd, &mut |topic, channel, body| {
             let number = nsq_auditor::decode(body).unwrap_or_default();
-            if finishes.last.contains(&(topic, channel, number)) {
+            if finals
+                .iter()
+                .any(|fates| fates.contains(&(topic, channel, number)))
+            {
                 came_back.insert((number, index, channel.to_owned()));
             }
         });
     }
     for (number, index, channel) in came_back {
         finishes.last.retain(|fate| fate.2 != number);
+        if let Some(single) = &mut finishes.single {
+            single.fates.retain(|fate| fate.2 != number);
+        }
         let what = format!("is unfinished again at {index} on {channel}");
         world.trace(number, &what);
         let complaint = format!("{number} {what}, after both nodes kept its finish");
         world.auditor.lock().complain(complaint);
     }
+}
+
+/// A disk that went took with it what it knew. Of a node that is gone for good, the other goes on as it was.
+fn note_lost_disks(world: &PairWorld, finishes: &mut Finishes) {
+    for index in 0..2 {
+        let disk = world.incarnations[index].load(Ordering::Relaxed);
+        let before = std::mem::replace(&mut finishes.disks[index], disk);
+        if before == disk || before == 0 || world.gone() == Some(index) {
+            continue;
+        }
+        let known = std::mem::take(&mut finishes.last);
+        let before = finishes.single.take();
+        let before = before.filter(|single| single.knows != index);
+        let mut single = before.unwrap_or(Single {
+            knows: 1 - index,
+            life: 0, // of another life, where it is looked at next
+            tail: 0,
+            adoptions: 0,
+            is_adopted: false,
+            fates: BTreeSet::new(),
+        });
+        single.life = 0;
+        single.fates.extend(known);
+        finishes.single = Some(single);
+    }
+}
+
+/// Whether the blank node has been told by now.
+fn note_single(world: &PairWorld, finishes: &mut Finishes) {
+    let Some(mut single) = finishes.single.take() else {
+        return;
+    };
+    let blank = world.nsqd(1 - single.knows);
+    single.is_adopted |= blank.is_some_and(|nsqd| pair::adoptions(&nsqd) > 0);
+    if let Some(nsqd) = world.nsqd(single.knows) {
+        let (life, adoptions) = (world.life(single.knows), pair::adoptions(&nsqd));
+        if single.is_adopted && adoptions > single.adoptions {
+            return; // each has taken over from the other what that had not been told of
+        }
+        if single.life != life {
+            (single.life, single.tail) = (life, nsqd.journal.tail());
+            single.adoptions = adoptions;
+        }
+        if is_kept(world, single.knows, &nsqd, single.tail) {
+            finishes.last.extend(single.fates);
+            return;
+        }
+    }
+    finishes.single = Some(single);
 }
 
 /// What all who own it have thrown away, and both copies too, does not come back either.
@@ -115,7 +213,7 @@ fn note_emptied(world: &PairWorld, finishes: &mut Finishes) {
         }
         let known = lives.clone().all(|(index, &(_, tail, _))| {
             let nsqd = world.nsqd(index);
-            nsqd.is_some_and(|nsqd| is_kept(&nsqd, tail))
+            nsqd.is_some_and(|nsqd| is_kept(world, index, &nsqd, tail))
         });
         match known {
             true => finishes.last.extend(emptied.fates),
@@ -124,9 +222,11 @@ fn note_emptied(world: &PairWorld, finishes: &mut Finishes) {
     }
 }
 
-/// The node and its peer have kept its journal up to here.
-fn is_kept(nsqd: &Nsqd, tail: u64) -> bool {
-    nsqd.journal.durable() >= tail && pair::acknowledged(nsqd) >= Some(tail)
+/// The node and its peer, on the disk that it has, have kept its journal up to here.
+fn is_kept(world: &PairWorld, index: usize, nsqd: &Nsqd, tail: u64) -> bool {
+    let peers = world.incarnations[1 - index].load(Ordering::Relaxed);
+    let acknowledged = pair::acknowledged_by(nsqd, peers);
+    nsqd.journal.durable() >= tail && acknowledged >= Some(tail)
 }
 
 fn advance(world: &PairWorld, finishes: &mut Finishes, index: usize, now: i64) {
@@ -140,7 +240,7 @@ fn advance(world: &PairWorld, finishes: &mut Finishes, index: usize, now: i64) {
         .accepted
         .retain(|one| one.node != index || one.life == life);
     if let Some((of, tail, fates)) = finishes.recorded[index].take() {
-        let kept = is_kept(&nsqd, tail);
+        let kept = is_kept(world, index, &nsqd, tail);
         match of == life {
             true if kept => finishes.last.extend(fates),
             true => finishes.recorded[index] = Some((of, tail, fates)),
