@@ -17,8 +17,7 @@ use crate::{Error, ErrorBody, ErrorKind, Nsqd, Nsqlookupd, TlsClient};
 
 /// Idle connections kept per server; one is enough for a poller, more only help bursts.
 const MAX_IDLE_PER_HOST: usize = 2;
-/// An idle connection is closed after this time, or twice that. It holds some 40 kB: those to thousands of nodes that
-/// are asked every few minutes would be most of the memory of who asks them. A poller asks every second or two.
+/// A poller asks every second or two.
 const IDLE: Duration = Duration::from_secs(3);
 
 /// Bounds of every request. The defaults are NSQ's `http-client-*` defaults.
@@ -28,6 +27,9 @@ pub struct ClientOptions {
     pub connect_timeout: Duration,
     /// For the whole request, connecting included.
     pub request_timeout: Duration,
+    /// An idle connection is closed after this time, or twice that. It holds some 40 kB: those to thousands of nodes
+    /// that are asked every few minutes would be most of the memory of who asks them.
+    pub idle_timeout: Duration,
     /// Largest answer accepted.
     pub max_response_bytes: usize,
     /// For addresses that begin with `https://`; without it they are refused.
@@ -42,6 +44,7 @@ impl Default for ClientOptions {
         Self {
             connect_timeout: Duration::from_secs(2),
             request_timeout: Duration::from_secs(5),
+            idle_timeout: IDLE,
             max_response_bytes: 64 * 1024 * 1024,
             tls: None,
             token_file: None,
@@ -77,7 +80,7 @@ impl Client {
         connector.set_nodelay(true);
         let mut builder = PooledClient::builder(TokioExecutor::new());
         builder.pool_max_idle_per_host(MAX_IDLE_PER_HOST);
-        builder.pool_idle_timeout(IDLE);
+        builder.pool_idle_timeout(options.idle_timeout);
         // Without a timer nothing is closed until the same server is asked again.
         builder.pool_timer(TokioTimer::new());
         let http = match &options.tls {

@@ -8,7 +8,6 @@ use nsq_http_api::{Client, StatsQuery};
 
 use super::observed::{Cluster, Observed};
 use crate::api::NsqBridge;
-use crate::cluster::build::{COMPONENT, INSTANCE};
 use crate::cluster::names::{Component, NSQD_HTTP};
 use crate::cluster::object::Object;
 use crate::cluster::observe::http_address;
@@ -76,17 +75,12 @@ async fn backlog(bridge: &NsqBridge, context: &Context, namespace: &str) -> Opti
 }
 
 fn nsqds_of(context: &Context, namespace: &str, cluster: &str) -> Vec<String> {
-    let pods = context.stores.pods.state();
-    let ours = pods.iter().filter(|pod| {
-        let labels = pod.labels();
-        pod.namespace().as_deref() == Some(namespace)
-            && labels.get(INSTANCE).map(String::as_str) == Some(cluster)
-            && labels.get(COMPONENT).map(String::as_str) == Some(Component::Nsqd.as_str())
-    });
-    let addresses = ours.filter_map(|pod| {
-        let ip = pod.status.as_ref()?.pod_ip.as_ref()?;
-        Some(http_address(ip, NSQD_HTTP))
-    });
+    let pods = context.stores.pods.of(namespace, cluster);
+    let nsqds = pods
+        .iter()
+        .filter(|pod| pod.at_hand.component == Some(Component::Nsqd));
+    let addresses =
+        nsqds.filter_map(|pod| Some(http_address(pod.at_hand.ip.as_deref()?, NSQD_HTTP)));
     addresses.collect()
 }
 

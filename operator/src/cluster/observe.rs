@@ -6,12 +6,10 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::api::{Api, ListParams};
-use kube::runtime::reflector::Store;
 use kube::{Client, Resource, ResourceExt};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::build::{INSTANCE, nsqd_selector, of_cluster};
+use super::build::{nsqd_selector, of_cluster};
 use super::certificate::certificate;
 use super::leaving::backlog;
 use super::machines;
@@ -24,8 +22,8 @@ use super::relocations::relocation_state;
 use super::validate::ValidatedCluster;
 use crate::api::NsqCluster;
 use crate::runtime::context::{Context, key_of};
-use crate::runtime::kept::Kept;
-use crate::runtime::packed::Packed;
+use crate::runtime::packed::Part;
+use crate::runtime::watch::Parts;
 
 /// Where to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,21 +107,16 @@ struct Found {
 fn watched(context: &Context, cluster: &ValidatedCluster) -> Found {
     let stores = &context.stores;
     let mut objects = Vec::new();
-    put(
-        &mut objects,
-        &stores.accounts,
-        cluster,
-        Object::ServiceAccount,
-    );
-    put(&mut objects, &stores.configs, cluster, Object::ConfigMap);
-    put(&mut objects, &stores.services, cluster, Object::Service);
-    put(
-        &mut objects,
-        &stores.budgets,
-        cluster,
-        Object::PodDisruptionBudget,
-    );
-    put(&mut objects, &stores.sets, cluster, Object::StatefulSet);
+    let boxed = |found| Object::ServiceAccount(Box::new(found));
+    objects.extend(of(&stores.accounts, cluster).map(boxed));
+    let boxed = |found| Object::ConfigMap(Box::new(found));
+    objects.extend(of(&stores.configs, cluster).map(boxed));
+    let boxed = |found| Object::Service(Box::new(found));
+    objects.extend(of(&stores.services, cluster).map(boxed));
+    let boxed = |found| Object::PodDisruptionBudget(Box::new(found));
+    objects.extend(of(&stores.budgets, cluster).map(boxed));
+    let boxed = |found| Object::StatefulSet(Box::new(found));
+    objects.extend(of(&stores.sets, cluster).map(boxed));
     Found {
         objects,
         pods: of(&stores.pods, cluster).collect(),
@@ -133,32 +126,9 @@ fn watched(context: &Context, cluster: &ValidatedCluster) -> Found {
 }
 
 /// Unpacks what belongs to the cluster.
-fn put<K>(
-    objects: &mut Vec<Object>,
-    store: &Store<Packed<K>>,
-    cluster: &ValidatedCluster,
-    object: fn(Box<K>) -> Object,
-) where
-    K: Kept<DynamicType = ()> + Serialize + DeserializeOwned + Clone + 'static,
-{
-    let found = store.state().into_iter();
-    let own = found.filter(|found| found.is_of(&cluster.namespace, &cluster.name));
-    objects.extend(own.filter_map(|found| Some(object(Box::new(found.unpack()?)))));
-}
-
-fn of<K>(store: &Store<K>, cluster: &ValidatedCluster) -> impl Iterator<Item = K>
-where
-    K: Resource<DynamicType = ()> + ResourceExt + Clone + 'static,
-{
-    let (namespace, name) = (cluster.namespace.clone(), cluster.name.clone());
-    store
-        .state()
-        .into_iter()
-        .filter(move |found| {
-            found.labels().get(INSTANCE) == Some(&name)
-                && found.meta().namespace.as_ref() == Some(&namespace)
-        })
-        .map(|found| found.as_ref().clone())
+fn of<K: Part>(parts: &Parts<K>, cluster: &ValidatedCluster) -> impl Iterator<Item = K> {
+    let own = parts.of(&cluster.namespace, &cluster.name);
+    own.into_iter().filter_map(|found| found.unpack())
 }
 
 async fn live(context: &Context, cluster: &ValidatedCluster) -> kube::Result<Found> {

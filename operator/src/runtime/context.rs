@@ -29,6 +29,10 @@ const RETRY: Backoff = Backoff {
 };
 /// NSQ's nodes answer at once or count as silent.
 const NODE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two passes over the same resource lies more; within a pass a node is asked twice at most.
+const NODE_IDLE: Duration = Duration::from_millis(500);
+/// A recorder remembers what it has told, for events that are told again and again. It forgets only by being dropped.
+const EVENTS_REMEMBERED: usize = 256;
 /// Longest note of an event in bytes; the API server takes 1 kB.
 const NOTE_MAX: usize = 1000;
 
@@ -41,7 +45,9 @@ pub struct Context {
     pub pulses: Pulses,
     /// Of nsqd's HTTP API, where it asks for one.
     pub nsqd_token_file: Option<PathBuf>,
-    recorder: Recorder,
+    reporter: Reporter,
+    /// And how many events it was given.
+    recorder: Mutex<(Recorder, usize)>,
     /// Failures in a row, by resource.
     failures: Mutex<BTreeMap<String, u32>>,
     /// Looks at leaving nodes, by cluster.
@@ -62,11 +68,13 @@ impl Context {
             instance: Some(identity),
         };
         Self {
-            recorder: Recorder::new(client.clone(), reporter),
+            recorder: Mutex::new((Recorder::new(client.clone(), reporter.clone()), 0)),
+            reporter,
             client,
             nsq: nsq_http_api::Client::new(ClientOptions {
                 connect_timeout: NODE_TIMEOUT,
                 request_timeout: NODE_TIMEOUT,
+                idle_timeout: NODE_IDLE,
                 token_file: nsqd_token_file.clone(),
                 ..ClientOptions::default()
             }),
@@ -157,6 +165,16 @@ impl Context {
         join_all(events.iter().map(|event| self.tell_one(&reference, event))).await;
     }
 
+    fn recorder(&self) -> Recorder {
+        let mut recorder = lock(&self.recorder);
+        if recorder.1 >= EVENTS_REMEMBERED {
+            let new = Recorder::new(self.client.clone(), self.reporter.clone());
+            *recorder = (new, 0);
+        }
+        recorder.1 += 1;
+        recorder.0.clone()
+    }
+
     async fn tell_one(&self, about: &ObjectReference, event: &plan::Event) {
         let pod = event.pod.as_ref().map(|pod| ObjectReference {
             api_version: Some("v1".to_owned()),
@@ -176,7 +194,7 @@ impl Context {
             action: event.reason.to_owned(),
             secondary: pod,
         };
-        if let Err(err) = self.recorder.publish(&event, about).await {
+        if let Err(err) = self.recorder().publish(&event, about).await {
             warn!(error = %err, reason = event.reason, "cannot tell an event");
         }
     }

@@ -13,9 +13,10 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Resource;
 
-use super::packed::Packed;
+use super::packed::{Parcel, Part};
 use super::watch::Guarded;
-use crate::cluster::build::TLS;
+use crate::cluster::build::{COMPONENT, TLS};
+use crate::cluster::names::Component;
 
 /// Where `kubectl apply` keeps what it was given.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -44,7 +45,59 @@ impl Kept for Deployment {}
 // Ours.
 impl<K: Resource> Kept for Guarded<K> {}
 // Has done it when it was packed.
-impl<K: Kept> Kept for Packed<K> {}
+impl<K: Part> Kept for Parcel<K> {}
+
+/// What is looked at of a pod without unpacking it: by probes, and by whoever looks for addresses.
+#[derive(Debug, Clone)]
+pub struct PodAtHand {
+    pub uid: Box<str>,
+    /// `None`: none of NSQ's daemons.
+    pub component: Option<Component>,
+    pub ip: Option<Box<str>>,
+    pub machine: Option<Box<str>>,
+    /// It is being deleted.
+    pub leaving: bool,
+}
+
+impl Part for Pod {
+    type AtHand = PodAtHand;
+
+    fn at_hand(&self) -> PodAtHand {
+        let metadata = &self.metadata;
+        let labels = metadata.labels.as_ref();
+        let component = labels.and_then(|labels| Component::parse(labels.get(COMPONENT)?));
+        let status = self.status.as_ref();
+        let spec = self.spec.as_ref();
+        PodAtHand {
+            uid: metadata.uid.as_deref().unwrap_or_default().into(),
+            component,
+            ip: status.and_then(|status| Some(status.pod_ip.as_deref()?.into())),
+            machine: spec.and_then(|spec| Some(spec.node_name.as_deref()?.into())),
+            leaving: metadata.deletion_timestamp.is_some(),
+        }
+    }
+}
+
+/// Kinds of which nothing is looked at but in a pass.
+macro_rules! only_in_passes {
+    ($($kind:ty),*) => {$(
+        impl Part for $kind {
+            type AtHand = ();
+
+            fn at_hand(&self) {}
+        }
+    )*};
+}
+
+only_in_passes!(
+    StatefulSet,
+    Service,
+    ServiceAccount,
+    ConfigMap,
+    PodDisruptionBudget,
+    Job,
+    PersistentVolumeClaim
+);
 
 impl Kept for StatefulSet {
     fn drop_unread(&mut self) {

@@ -12,6 +12,7 @@ pub mod pass;
 pub mod permissions;
 pub mod probe;
 pub mod report;
+pub mod shelf;
 pub mod watch;
 
 use std::net::SocketAddr;

@@ -1,10 +1,12 @@
 //! An object as bytes: what is compared with what is wanted, and seldom looked at otherwise.
 //!
 //! Kubernetes' types have room for everything that a field may ever say: a StatefulSet of 4 kB takes 20 of them. Most
-//! objects of most clusters lie still, so they are kept as they were sent, and unpacked for a pass.
+//! objects of most clusters lie still, so they are kept as they were sent, compressed, and unpacked for a pass.
 
 use std::borrow::Cow;
+use std::fmt::Debug;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
@@ -12,24 +14,72 @@ use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::kept::{Kept, only_what_is_read};
+use super::shelf::Named;
 use crate::cluster::build::INSTANCE;
 
-/// An object of a cluster.
-#[derive(Debug, Clone)]
-pub struct Packed<K> {
-    /// Only by which it is found, and by which its owner is.
-    metadata: ObjectMeta,
-    cluster: Box<str>,
-    json: Box<[u8]>,
+/// A kind whose objects are parts of clusters.
+pub trait Part:
+    Kept<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+    /// What is looked at without unpacking.
+    type AtHand: Debug + Clone + Send + Sync + 'static;
+
+    fn at_hand(&self) -> Self::AtHand;
+}
+
+/// What is kept of an object.
+#[derive(Debug)]
+pub struct Packed<K: Part> {
+    name: Box<str>,
+    pub at_hand: K::AtHand,
+    bytes: Box<[u8]>,
     kind: PhantomData<fn() -> K>,
 }
 
-impl<K: Kept + Serialize + DeserializeOwned> Packed<K> {
+impl<K: Part> Packed<K> {
+    fn pack(object: &K) -> serde_json::Result<Self> {
+        let json = serde_json::to_vec(object)?;
+        let packed = snap::raw::Encoder::new().compress_vec(&json);
+        let name = object.meta().name.as_deref();
+        Ok(Self {
+            name: name.unwrap_or_default().into(),
+            at_hand: object.at_hand(),
+            bytes: packed.map_err(serde_json::Error::custom)?.into(),
+            kind: PhantomData,
+        })
+    }
+
+    /// `None` if it cannot be read, though it was written here: then it counts as missing, and whoever wants to write it
+    /// looks at the API server first.
+    #[must_use]
+    pub fn unpack(&self) -> Option<K> {
+        let json = snap::raw::Decoder::new().decompress_vec(&self.bytes).ok()?;
+        serde_json::from_slice(&json).ok()
+    }
+}
+
+impl<K: Part> Named for Packed<K> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// An object as it is watched: packed, and by whom it is found.
+#[derive(Debug)]
+pub struct Parcel<K: Part> {
+    /// Only by which it is found, and by which its owner is.
+    metadata: ObjectMeta,
+    /// The cluster that it says it is of; empty if it says none.
+    pub cluster: Box<str>,
+    pub packed: Arc<Packed<K>>,
+}
+
+impl<K: Part> Parcel<K> {
     /// # Errors
     /// The object cannot be written as JSON, which Kubernetes' own types always can.
     pub fn pack(mut object: K) -> serde_json::Result<Self> {
         only_what_is_read(&mut object);
-        let json = serde_json::to_vec(&object)?.into_boxed_slice();
+        let packed = Arc::new(Packed::pack(&object)?);
         let metadata = object.meta_mut();
         let labels = metadata.labels.as_ref();
         let cluster = labels.and_then(|labels| labels.get(INSTANCE));
@@ -43,50 +93,44 @@ impl<K: Kept + Serialize + DeserializeOwned> Packed<K> {
                 owner_references: metadata.owner_references.take(),
                 ..ObjectMeta::default()
             },
-            json,
-            kind: PhantomData,
+            packed,
         })
     }
+}
 
-    /// `None` if it cannot be read, though it was written here: then it counts as missing, and whoever wants to write it
-    /// looks at the API server first.
-    #[must_use]
-    pub fn unpack(&self) -> Option<K> {
-        serde_json::from_slice(&self.json).ok()
+impl<K: Part> Clone for Parcel<K> {
+    fn clone(&self) -> Self {
+        Self {
+            metadata: self.metadata.clone(),
+            cluster: self.cluster.clone(),
+            packed: self.packed.clone(),
+        }
     }
 }
 
-impl<K> Packed<K> {
-    /// Whether it belongs to this cluster.
-    #[must_use]
-    pub fn is_of(&self, namespace: &str, cluster: &str) -> bool {
-        *self.cluster == *cluster && self.metadata.namespace.as_deref() == Some(namespace)
-    }
-}
-
-impl<'de, K: Kept + Serialize + DeserializeOwned> Deserialize<'de> for Packed<K> {
+impl<'de, K: Part> Deserialize<'de> for Parcel<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::pack(K::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
-impl<K: Resource> Resource for Packed<K> {
-    type DynamicType = K::DynamicType;
+impl<K: Part> Resource for Parcel<K> {
+    type DynamicType = ();
     type Scope = K::Scope;
 
-    fn kind(of: &Self::DynamicType) -> Cow<'_, str> {
+    fn kind(of: &()) -> Cow<'_, str> {
         K::kind(of)
     }
 
-    fn group(of: &Self::DynamicType) -> Cow<'_, str> {
+    fn group(of: &()) -> Cow<'_, str> {
         K::group(of)
     }
 
-    fn version(of: &Self::DynamicType) -> Cow<'_, str> {
+    fn version(of: &()) -> Cow<'_, str> {
         K::version(of)
     }
 
-    fn plural(of: &Self::DynamicType) -> Cow<'_, str> {
+    fn plural(of: &()) -> Cow<'_, str> {
         K::plural(of)
     }
 
@@ -114,11 +158,11 @@ mod tests {
                 "ownerReferences": [{"apiVersion": "nsq.io/v1alpha1", "kind": "NsqCluster", "name": "demo", "uid": "c"}]},
             "spec": {"ports": [{"port": 4150, "targetPort": "tcp"}], "selector": {"c": "d"}},
         });
-        let packed: Packed<Service> = serde_json::from_value(sent.clone()).unwrap();
+        let parcel: Parcel<Service> = serde_json::from_value(sent.clone()).unwrap();
+        let packed = &parcel.packed;
         assert_eq!(serde_json::to_value(packed.unpack()).unwrap(), sent);
-        assert_eq!(packed.meta().uid.as_deref(), Some("u"));
-        assert_eq!(packed.meta().owner_references.as_ref().unwrap()[0].uid, "c");
-        assert!(packed.is_of("default", "demo"));
-        assert!(!packed.is_of("default", "other") && !packed.is_of("other", "demo"));
+        assert_eq!((packed.name(), &*parcel.cluster), ("demo-publish", "demo"));
+        assert_eq!(parcel.meta().uid.as_deref(), Some("u"));
+        assert_eq!(parcel.meta().owner_references.as_ref().unwrap()[0].uid, "c");
     }
 }

@@ -15,9 +15,9 @@ use nsq_http_api::{Client, ClientOptions, PairStatus};
 use tokio::sync::mpsc;
 
 use super::context::{Context, key_of};
+use super::shelf::Named;
 use super::watch::Guarded;
 use crate::api::NsqCluster;
-use crate::cluster::build::{COMPONENT, INSTANCE};
 use crate::cluster::names::{Component, NSQD_HTTP, Node};
 use crate::cluster::observe::http_address;
 use crate::cluster::plan::{RESTART_PATIENCE, SILENT_PATIENCE};
@@ -176,10 +176,6 @@ fn targets(context: &Context) -> Vec<Target> {
         .into_iter()
         .filter(|cluster| matches!(&cluster.0, Ok(cluster) if is_replicated(&cluster.spec.nsqd)))
         .collect();
-    if replicated.is_empty() {
-        return Vec::new();
-    }
-    let present = present_nsqds(context);
     let mut targets = Vec::new();
     for cluster in replicated {
         let (name, namespace) = (cluster.name_any(), cluster.namespace().unwrap_or_default());
@@ -189,20 +185,17 @@ fn targets(context: &Context) -> Vec<Target> {
         };
         let key = key_of::<NsqCluster>(&namespace, &name);
         // Those that are to be removed are nodes of a pair until they are.
-        let prefix = format!("{name}-{}-", Component::Nsqd);
-        let from = (namespace.clone(), prefix.clone());
-        let own = present
-            .range(from..)
-            .take_while(|((of, pod), _)| *of == namespace && pod.starts_with(&prefix));
-        let leaving = own
-            .filter_map(|((_, pod), _)| Node::from_pod_name(&name, pod))
+        let present = present_nsqds(context, &namespace, &name);
+        let leaving = present
+            .keys()
+            .filter_map(|pod| Node::from_pod_name(&name, pod))
             .filter(|node| node.component == Component::Nsqd && node.ordinal >= wanted);
         for node in (0..wanted).map(Node::nsqd).chain(leaving) {
             let pod = node.pod_name(&name);
             targets.push(Target {
                 cluster: ObjectRef::from_obj(cluster.as_ref()),
                 key: key.clone(),
-                present: present.get(&(namespace.clone(), pod.clone())).cloned(),
+                present: present.get(&pod).cloned(),
                 pod,
             });
         }
@@ -212,22 +205,18 @@ fn targets(context: &Context) -> Vec<Target> {
 
 type Present = (String, Option<String>);
 
-/// Uid and address of every nsqd pod, by namespace and name.
-fn present_nsqds(context: &Context) -> BTreeMap<(String, String), Present> {
-    let pods = context.stores.pods.state();
+/// Uid and address of every nsqd pod of a cluster, by name.
+fn present_nsqds(context: &Context, namespace: &str, cluster: &str) -> BTreeMap<String, Present> {
+    let pods = context.stores.pods.of(namespace, cluster);
     pods.iter()
-        .filter(|pod| {
-            let component = pod.labels().get(COMPONENT).map(String::as_str);
-            component == Some(Component::Nsqd.as_str()) && pod.labels().contains_key(INSTANCE)
-        })
+        .filter(|pod| pod.at_hand.component == Some(Component::Nsqd))
         .map(|pod| {
-            let ip = pod
-                .status
-                .as_ref()
-                .and_then(|status| status.pod_ip.as_ref());
+            let ip = pod.at_hand.ip.as_ref();
             let address = ip.map(|ip| http_address(ip, NSQD_HTTP));
-            let key = (pod.namespace().unwrap_or_default(), pod.name_any());
-            (key, (pod.uid().unwrap_or_default(), address))
+            (
+                pod.name().to_owned(),
+                (pod.at_hand.uid.to_string(), address),
+            )
         })
         .collect()
 }

@@ -3,9 +3,11 @@
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::stream::{BoxStream, StreamExt};
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use futures::{Stream, future, stream};
+use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
@@ -25,13 +27,16 @@ use tokio::sync::mpsc;
 
 use super::context::Context;
 use super::kept::{self, Kept};
-use super::packed::Packed;
+use super::packed::{Packed, Parcel, Part};
 use super::pass;
+use super::shelf::{Named, Place, Shelf};
 use crate::api::{NsqBridge, NsqCluster, NsqTopic};
-use crate::cluster::build::{INSTANCE, MANAGED_BY, OPERATOR, PAIR};
+use crate::cluster::build::{MANAGED_BY, OPERATOR, PAIR};
 use crate::cluster::machines;
 use crate::{bridge, cluster, topic};
 
+/// A cluster that comes up reports several times in a second; its topics are looked at once.
+const TOPICS_WAIT: Duration = Duration::from_secs(1);
 /// Passes of one controller at a time.
 const CONCURRENCY: u16 = 8;
 
@@ -41,19 +46,39 @@ pub type Guarded<K> = DeserializeGuard<K>;
 /// What is known without asking. A little behind; destructive steps look again.
 #[derive(Clone)]
 pub struct Stores {
-    pub sets: Store<Packed<StatefulSet>>,
-    pub services: Store<Packed<Service>>,
-    pub accounts: Store<Packed<ServiceAccount>>,
-    pub configs: Store<Packed<ConfigMap>>,
+    pub sets: Parts<StatefulSet>,
+    pub services: Parts<Service>,
+    pub accounts: Parts<ServiceAccount>,
+    pub configs: Parts<ConfigMap>,
     pub machines: Store<Node>,
-    pub budgets: Store<Packed<PodDisruptionBudget>>,
-    pub pods: Store<Pod>,
-    pub jobs: Store<Job>,
-    pub claims: Store<PersistentVolumeClaim>,
+    pub budgets: Parts<PodDisruptionBudget>,
+    pub pods: Parts<Pod>,
+    pub jobs: Parts<Job>,
+    pub claims: Parts<PersistentVolumeClaim>,
     pub clusters: Store<Guarded<NsqCluster>>,
     pub topics: Store<Guarded<NsqTopic>>,
+    /// Topics by their clusters.
+    pub declared: Shelf<Declared>,
     pub bridges: Store<Guarded<NsqBridge>>,
     pub deployments: Store<Deployment>,
+}
+
+/// Parts of clusters, by their clusters.
+pub type Parts<K> = Shelf<Packed<K>>;
+
+/// That a topic of a cluster is declared, and by which resource.
+#[derive(Debug)]
+pub struct Declared {
+    name: Box<str>,
+    pub uid: Option<Box<str>>,
+    pub topic: Box<str>,
+    pub created: Option<Timestamp>,
+}
+
+impl Named for Declared {
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 type Watched<K> = BoxStream<'static, Result<K, watcher::Error>>;
@@ -61,15 +86,15 @@ type Watched<K> = BoxStream<'static, Result<K, watcher::Error>>;
 /// Streams that have not been started, and the stores that they fill.
 pub struct Streams {
     pub stores: Stores,
-    sets: Watched<Packed<StatefulSet>>,
-    services: Watched<Packed<Service>>,
-    accounts: Watched<Packed<ServiceAccount>>,
-    configs: Watched<Packed<ConfigMap>>,
+    sets: Watched<Parcel<StatefulSet>>,
+    services: Watched<Parcel<Service>>,
+    accounts: Watched<Parcel<ServiceAccount>>,
+    configs: Watched<Parcel<ConfigMap>>,
     machines: Watched<Node>,
-    budgets: Watched<Packed<PodDisruptionBudget>>,
-    pods: Watched<Pod>,
-    jobs: Watched<Job>,
-    claims: Watched<PersistentVolumeClaim>,
+    budgets: Watched<Parcel<PodDisruptionBudget>>,
+    pods: Watched<Parcel<Pod>>,
+    jobs: Watched<Parcel<Job>>,
+    claims: Watched<Parcel<PersistentVolumeClaim>>,
     clusters: Watched<Guarded<NsqCluster>>,
     topics: Watched<Guarded<NsqTopic>>,
     bridges: Watched<Guarded<NsqBridge>>,
@@ -80,20 +105,20 @@ pub struct Streams {
 pub fn start(client: &Client, namespace: Option<&str>) -> Streams {
     let ours = watcher::Config::default().labels(&format!("{MANAGED_BY}={OPERATOR}"));
     let all = watcher::Config::default();
-    let (sets, sets_seen) = watched(api(client, namespace), ours.clone());
-    let (services, services_seen) = watched(api(client, namespace), ours.clone());
-    let (accounts, accounts_seen) = watched(api(client, namespace), ours.clone());
-    let (configs, configs_seen) = watched(api(client, namespace), ours.clone());
+    let (sets, sets_seen) = shelved(api(client, namespace), ours.clone());
+    let (services, services_seen) = shelved(api(client, namespace), ours.clone());
+    let (accounts, accounts_seen) = shelved(api(client, namespace), ours.clone());
+    let (configs, configs_seen) = shelved(api(client, namespace), ours.clone());
     let (machines, machines_seen) = watched(Api::all(client.clone()), watcher::Config::default());
-    let (budgets, budgets_seen) = watched(api(client, namespace), ours.clone());
-    let (pods, pods_seen) = watched(api(client, namespace), ours.clone());
+    let (budgets, budgets_seen) = shelved(api(client, namespace), ours.clone());
+    let (pods, pods_seen) = shelved(api(client, namespace), ours.clone());
     let (deployments, deployments_seen) = watched(api(client, namespace), ours.clone());
-    let (jobs, jobs_seen) = watched(api(client, namespace), ours);
+    let (jobs, jobs_seen) = shelved(api(client, namespace), ours);
     let of_pairs = watcher::Config::default().labels(PAIR);
-    let (claims, claims_seen) = watched(api(client, namespace), of_pairs);
+    let (claims, claims_seen) = shelved(api(client, namespace), of_pairs);
     let (clusters, clusters_seen) = watched(api(client, namespace), all.clone());
     let (bridges, bridges_seen) = watched(api(client, namespace), all.clone());
-    let (topics, topics_seen) = watched(api(client, namespace), all);
+    let (topics, declared, topics_seen) = topics(api(client, namespace), all);
     Streams {
         stores: Stores {
             sets,
@@ -107,6 +132,7 @@ pub fn start(client: &Client, namespace: Option<&str>) -> Streams {
             claims,
             clusters,
             topics,
+            declared,
             bridges,
             deployments,
         },
@@ -157,13 +183,13 @@ pub async fn run(
             .run(cluster::controller::pass, pass::failed, context.clone());
     // A topic is looked at whenever its cluster reports something new: a node has come, or has come back. What it
     // reports is not read.
-    let known = streams.stores.topics.clone();
+    let known = streams.stores.declared.clone();
     let cluster_api: Api<PartialObjectMeta<NsqCluster>> = api(&context.client, namespace);
     let reports = watcher(cluster_api, watcher::Config::default())
         .default_backoff()
         .touched_objects();
     let topics = Controller::for_stream(changes(streams.topics), streams.stores.topics)
-        .with_config(config())
+        .with_config(config().debounce(TOPICS_WAIT))
         .watches_stream(reports, move |cluster: PartialObjectMeta<NsqCluster>| {
             topics_of(&known, &cluster)
         })
@@ -202,6 +228,70 @@ where
     (store, seen)
 }
 
+/// As [`watched`], for parts of clusters.
+fn shelved<K: Part>(
+    api: Api<Parcel<K>>,
+    config: watcher::Config,
+) -> (Parts<K>, Watched<Parcel<K>>) {
+    let shelf = Parts::default();
+    let noting = shelf.clone();
+    let seen = watcher(api, config)
+        .default_backoff()
+        .inspect_ok(move |event| noting.note(event, place_of))
+        .touched_objects()
+        .boxed();
+    (shelf, seen)
+}
+
+fn place_of<K: Part>(part: &Parcel<K>) -> (Place<'_>, Arc<Packed<K>>) {
+    let place = Place {
+        namespace: part.meta().namespace.as_deref().unwrap_or_default(),
+        cluster: &part.cluster,
+    };
+    (place, part.packed.clone())
+}
+
+type Topics = (
+    Store<Guarded<NsqTopic>>,
+    Shelf<Declared>,
+    Watched<Guarded<NsqTopic>>,
+);
+
+/// As [`watched`], and found by their clusters as well.
+fn topics(api: Api<Guarded<NsqTopic>>, config: watcher::Config) -> Topics {
+    let (store, writer) = reflector::store();
+    let shelf = Shelf::default();
+    let noting = shelf.clone();
+    let seen = watcher(api, config)
+        .default_backoff()
+        .modify(kept::only_what_is_read)
+        .inspect_ok(move |event| noting.note(event, declared))
+        .reflect(writer)
+        .touched_objects()
+        .boxed();
+    (store, shelf, seen)
+}
+
+fn declared(topic: &Guarded<NsqTopic>) -> (Place<'_>, Arc<Declared>) {
+    let metadata = topic.meta();
+    // One that cannot be read belongs nowhere.
+    let readable = topic.0.as_ref().ok();
+    let place = Place {
+        namespace: metadata.namespace.as_deref().unwrap_or_default(),
+        cluster: readable.map_or("", |topic| &topic.spec.cluster),
+    };
+    let declared = Declared {
+        name: metadata.name.as_deref().unwrap_or_default().into(),
+        uid: metadata.uid.as_deref().map(Into::into),
+        topic: readable
+            .map(NsqTopic::topic_name)
+            .unwrap_or_default()
+            .into(),
+        created: metadata.creation_timestamp.as_ref().map(|time| time.0),
+    };
+    (place, Arc::new(declared))
+}
+
 /// Of our own resources, only what a person changes; our writes to the status must not wake us.
 fn changes<K>(seen: Watched<K>) -> impl Stream<Item = Result<K, watcher::Error>> + Send + 'static
 where
@@ -234,17 +324,13 @@ fn turns(seen: Watched<Node>) -> impl Stream<Item = Result<Node, watcher::Error>
     seen.predicate_filter(reliance, PredicateConfig::default())
 }
 
-fn clusters_on(pods: &Store<Pod>, machine: &Node) -> Vec<ObjectRef<Guarded<NsqCluster>>> {
+fn clusters_on(pods: &Parts<Pod>, machine: &Node) -> Vec<ObjectRef<Guarded<NsqCluster>>> {
     let name = machine.name_any();
-    let runs_there = |pod: &&Arc<Pod>| {
-        let spec = pod.spec.as_ref();
-        spec.and_then(|spec| spec.node_name.as_ref()) == Some(&name)
-    };
-    let pods = pods.state();
-    let clusters = pods.iter().filter(runs_there);
-    clusters
-        .filter_map(|pod| cluster_of(pod.as_ref().clone()))
-        .collect()
+    let places = pods.places_of(|pod| pod.at_hand.machine.as_deref() == Some(&name));
+    let clusters = places
+        .iter()
+        .map(|(namespace, cluster)| reference(namespace, cluster));
+    clusters.collect()
 }
 
 fn hash_of(value: &impl Hash) -> u64 {
@@ -254,25 +340,23 @@ fn hash_of(value: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-fn cluster_of<K: ResourceExt>(part: K) -> Option<ObjectRef<Guarded<NsqCluster>>> {
-    let name = part.labels().get(INSTANCE)?;
-    Some(ObjectRef::new(name).within(&part.namespace()?))
+fn cluster_of<K: Part>(part: Parcel<K>) -> Option<ObjectRef<Guarded<NsqCluster>>> {
+    let named = !part.cluster.is_empty();
+    named.then_some(reference(&part.namespace()?, &part.cluster))
+}
+
+fn reference(namespace: &str, cluster: &str) -> ObjectRef<Guarded<NsqCluster>> {
+    ObjectRef::new(cluster).within(namespace)
 }
 
 fn topics_of(
-    topics: &Store<Guarded<NsqTopic>>,
+    topics: &Shelf<Declared>,
     cluster: &PartialObjectMeta<NsqCluster>,
 ) -> Vec<ObjectRef<Guarded<NsqTopic>>> {
-    let (name, namespace) = (cluster.name_any(), cluster.namespace());
-    let belongs = |topic: &&Arc<Guarded<NsqTopic>>| {
-        topic.namespace() == namespace
-            && matches!(&topic.0, Ok(topic) if topic.spec.cluster == name)
-    };
-    let state = topics.state();
-    state
-        .iter()
-        .filter(belongs)
-        .map(|topic| ObjectRef::from_obj(topic.as_ref()))
+    let namespace = cluster.namespace().unwrap_or_default();
+    let own = topics.of(&namespace, &cluster.name_any());
+    own.iter()
+        .map(|topic| ObjectRef::new(topic.name()).within(&namespace))
         .collect()
 }
 

@@ -17,13 +17,12 @@ use super::observe::{Address, ask_all};
 use super::observed::{ClusterState, Observed};
 use super::plan::{FinalizerChange, QUIET_REQUEUE, plan};
 use crate::api::{NsqTopic, TOPIC_FINALIZER};
-use crate::cluster::build::{COMPONENT, INSTANCE};
-use crate::cluster::names::Component;
 use crate::cluster::observe::http_address;
 use crate::runtime::context::{Context, key};
 use crate::runtime::pace::{self, TOPICS_A_SECOND};
 use crate::runtime::pass;
 use crate::runtime::report::{NotWritten, report};
+use crate::runtime::shelf::Named;
 use crate::runtime::watch::Guarded;
 
 /// Longest pass.
@@ -58,10 +57,7 @@ pub async fn pass(
 /// Whether anything was changed, and when to look again.
 async fn pass_over(topic: &NsqTopic, context: &Context) -> Result<(bool, Duration), Error> {
     let name = topic.topic_name();
-    let observed = observe(topic, context, &name).await;
-    let plan = plan(topic, &observed);
-    let topics = context.stores.topics.len();
-    let requeue = pace::requeue(plan.requeue_seconds, QUIET_REQUEUE, topics, TOPICS_A_SECOND);
+    let mut plan = plan(topic, &observe(topic, context, &name).await);
     let mut changed = !plan.steps.is_empty() || plan.finalizer.is_some();
     if plan.finalizer == Some(FinalizerChange::Add) {
         // Before the topic is made, or its deletion could be missed.
@@ -71,6 +67,12 @@ async fn pass_over(topic: &NsqTopic, context: &Context) -> Result<(bool, Duratio
         info!(topic = name, node = step.node, "{:?}", step.call);
     }
     let called = make_calls(&context.nsq, &name, &plan.steps).await;
+    if called.is_ok() && plan.is_seen_at_once() {
+        // What is reported is what is so now, not what was found.
+        plan = self::plan(topic, &observe(topic, context, &name).await);
+    }
+    let topics = context.stores.topics.len();
+    let requeue = pace::requeue(plan.requeue_seconds, QUIET_REQUEUE, topics, TOPICS_A_SECOND);
     if let Some(status) = &plan.status
         && topic.status.as_ref() != Some(status)
     {
@@ -110,20 +112,16 @@ async fn observe(topic: &NsqTopic, context: &Context, name: &str) -> Observed {
 
 /// Every node of the cluster, ready or not: one that cannot be asked is named in the status.
 fn addresses(topic: &NsqTopic, context: &Context) -> Vec<Address> {
-    let namespace = topic.meta().namespace.as_ref();
-    let pods = context.stores.pods.state();
+    let namespace = topic.namespace().unwrap_or_default();
+    let pods = context.stores.pods.of(&namespace, &topic.spec.cluster);
     let mut addresses: Vec<Address> = pods
         .iter()
-        .filter(|pod| {
-            pod.metadata.namespace.as_ref() == namespace
-                && pod.labels().get(INSTANCE) == Some(&topic.spec.cluster)
-                && pod.metadata.deletion_timestamp.is_none()
-        })
+        .filter(|pod| !pod.at_hand.leaving)
         .filter_map(|pod| {
-            let component = Component::parse(pod.labels().get(COMPONENT)?)?;
-            let ip = pod.status.as_ref()?.pod_ip.as_ref()?;
+            let component = pod.at_hand.component?;
+            let ip = pod.at_hand.ip.as_deref()?;
             Some(Address {
-                node: pod.name_any(),
+                node: pod.name().to_owned(),
                 component,
                 http: http_address(ip, component.http_port()),
             })
@@ -135,22 +133,15 @@ fn addresses(topic: &NsqTopic, context: &Context) -> Vec<Address> {
 
 /// The older of two that declare the same topic.
 fn rival(topic: &NsqTopic, context: &Context, name: &str) -> Option<String> {
-    let age = |topic: &NsqTopic| {
-        let created = topic.metadata.creation_timestamp.clone();
-        (created.map(|time| time.0), topic.name_any())
-    };
-    let all = context.stores.topics.state();
+    let created = topic.metadata.creation_timestamp.as_ref();
+    let (own_name, own_uid) = (topic.name_any(), topic.uid());
+    let own_age = (created.map(|time| time.0), own_name.as_str());
+    let namespace = topic.namespace().unwrap_or_default();
+    let all = context.stores.declared.of(&namespace, &topic.spec.cluster);
     all.iter()
-        .filter_map(|other| other.0.as_ref().ok())
-        .filter(|other| {
-            other.spec.cluster == topic.spec.cluster
-                && other.metadata.namespace == topic.metadata.namespace
-                && other.topic_name() == name
-                && other.uid() != topic.uid()
-        })
-        .filter(|other| age(other) < age(topic))
-        .map(ResourceExt::name_any)
-        .next()
+        .filter(|other| *other.topic == *name && other.uid.as_deref() != own_uid.as_deref())
+        .find(|other| (other.created, other.name()) < own_age)
+        .map(|other| other.name().to_owned())
 }
 
 async fn write_finalizer(topic: &NsqTopic, context: &Context, wanted: bool) -> Result<(), Error> {

@@ -29,6 +29,16 @@ pub struct Plan {
     pub requeue_seconds: u64,
 }
 
+impl Plan {
+    /// Whether another look, right after the calls, tells how it is. What is deleted may come back to an nsqlookupd for
+    /// a moment, so that is looked at later.
+    #[must_use]
+    pub fn is_seen_at_once(&self) -> bool {
+        let deletes = |step: &Step| matches!(step.call, Call::DeleteTopic | Call::DeleteChannel(_));
+        !self.steps.is_empty() && !self.steps.iter().any(deletes)
+    }
+}
+
 /// What to do about our finalizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FinalizerChange {

@@ -146,7 +146,7 @@ pub fn settle(object: &mut Object) {
 }
 
 /// What becomes of Services by which those outside come in.
-fn open(
+pub fn open(
     objects: &mut [Object],
     node_ports: &BTreeMap<String, i32>,
     load_balancers: &BTreeMap<String, String>,

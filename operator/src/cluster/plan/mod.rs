@@ -205,7 +205,11 @@ pub fn plan(cluster: &ValidatedCluster, previous: &NsqClusterStatus, observed: &
         actions: &actions,
     };
     let status = status::status(&facts, previous);
-    let events = events::events(previous, &status, &actions, &scaling);
+    let events = match cluster.paused {
+        // What is not done is not told.
+        true => events::events(previous, &status, &[], &scale::Scaling::default()),
+        false => events::events(previous, &status, &actions, &scaling),
+    };
     let plan = Plan {
         requeue_seconds: requeue(&status),
         apply,

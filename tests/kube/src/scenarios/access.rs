@@ -145,6 +145,8 @@ pub(super) fn secret(kubectl: &Kubectl, directory: &Path, made: &(PathBuf, PathB
         "secret",
         "generic",
         SECRET,
+        // As cert-manager makes them.
+        "--type=kubernetes.io/tls",
         "--dry-run=client",
         "-o",
         "yaml",
