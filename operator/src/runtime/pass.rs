@@ -12,6 +12,9 @@ use tracing::warn;
 use super::context::{Context, key};
 use super::watch::Guarded;
 
+/// How long a pass waits, after the operator's start, for what the watches tell.
+const FILLED: Duration = Duration::from_secs(30);
+
 /// Why a pass could not be finished.
 #[derive(Debug, Error)]
 pub enum Error<E> {
@@ -21,6 +24,10 @@ pub enum Error<E> {
     Unreadable(String),
     #[error("the pass took longer than {0:?}")]
     TooLong(Duration),
+    #[error(
+        "the API server has not told everything within {0:?}: may the operator watch all that its ClusterRole names?"
+    )]
+    Blind(Duration),
 }
 
 /// What the API server has sent, if it is what it claims to be.
@@ -50,9 +57,12 @@ where
     K: Resource<DynamicType = ()>,
 {
     let begun = Instant::now();
-    let done = match tokio::time::timeout(longest, pass).await {
-        Ok(done) => done.map_err(Error::Failed),
-        Err(_) => Err(Error::TooLong(longest)),
+    let done = match tokio::time::timeout(FILLED, context.stores.filled()).await {
+        Ok(()) => match tokio::time::timeout(longest, pass).await {
+            Ok(done) => done.map_err(Error::Failed),
+            Err(_) => Err(Error::TooLong(longest)),
+        },
+        Err(_) => Err(Error::Blind(FILLED)),
     };
     context.metrics.passed(controller, &done, begun.elapsed());
     let (_, requeue) = done?;

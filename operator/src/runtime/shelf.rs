@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use kube::runtime::watcher::Event;
+use tokio::sync::watch;
 
 /// It has a name that is unique among those of its kind in its namespace.
 pub trait Named {
@@ -21,7 +22,11 @@ pub struct Place<'a> {
 
 /// Everything of one kind. Clones are of the same.
 #[derive(Debug)]
-pub struct Shelf<T>(Arc<RwLock<Shelves<T>>>);
+pub struct Shelf<T> {
+    shelves: Arc<RwLock<Shelves<T>>>,
+    /// The watch has told everything once.
+    filled: watch::Sender<bool>,
+}
 
 #[derive(Debug)]
 struct Shelves<T> {
@@ -35,25 +40,38 @@ type Places<T> = HashMap<Box<str>, HashMap<Box<str>, Vec<Arc<T>>>>;
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
-        Self(Arc::new(RwLock::new(Shelves {
+        let shelves = Shelves {
             present: Places::new(),
             arriving: Places::new(),
-        })))
+        };
+        Self {
+            shelves: Arc::new(RwLock::new(shelves)),
+            filled: watch::Sender::new(false),
+        }
     }
 }
 
 impl<T> Clone for Shelf<T> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self {
+            shelves: self.shelves.clone(),
+            filled: self.filled.clone(),
+        }
     }
 }
 
 impl<T: Named> Shelf<T> {
+    /// Returns once the watch has told everything: what is not here before that may be there.
+    pub async fn filled(&self) {
+        // `self` keeps the sender.
+        let _ = self.filled.subscribe().wait_for(|filled| *filled).await;
+    }
+
     /// What belongs to one cluster.
     #[must_use]
     pub fn of(&self, namespace: &str, cluster: &str) -> Vec<Arc<T>> {
         // A panic elsewhere leaves the shelves as good as before.
-        let shelves = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let shelves = self.shelves.read().unwrap_or_else(PoisonError::into_inner);
         let space = shelves.present.get(namespace);
         let own = space.and_then(|space| space.get(cluster));
         own.cloned().unwrap_or_default()
@@ -62,7 +80,7 @@ impl<T: Named> Shelf<T> {
     /// Those that are `meant`, and where they belong.
     #[must_use]
     pub fn places_of(&self, meant: impl Fn(&T) -> bool) -> Vec<(String, String)> {
-        let shelves = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let shelves = self.shelves.read().unwrap_or_else(PoisonError::into_inner);
         let mut places = Vec::new();
         for (namespace, space) in &shelves.present {
             let found = space
@@ -76,7 +94,7 @@ impl<T: Named> Shelf<T> {
 
     /// Takes note of what a watch tells. `kept` is what is kept of an object, and where.
     pub fn note<K>(&self, event: &Event<K>, kept: impl for<'a> Fn(&'a K) -> (Place<'a>, Arc<T>)) {
-        let mut shelves = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
         let Shelves { present, arriving } = &mut *shelves;
         match event {
             Event::Apply(object) => put(present, kept(object)),
@@ -88,7 +106,10 @@ impl<T: Named> Shelf<T> {
             }
             Event::Init => *arriving = Places::new(),
             Event::InitApply(object) => put(arriving, kept(object)),
-            Event::InitDone => *present = std::mem::take(arriving),
+            Event::InitDone => {
+                *present = std::mem::take(arriving);
+                self.filled.send_replace(true);
+            }
         }
     }
 }
@@ -115,6 +136,8 @@ fn take<T: Named>(space: &mut HashMap<Box<str>, Vec<Arc<T>>>, name: &str) {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
     /// Namespace, cluster, name, version.
@@ -185,8 +208,11 @@ mod tests {
             Event::InitApply(("n", "a", "y", 2)),
         ];
         // Until it has told everything, what was known counts.
-        assert_eq!(names(&shelf(&begun), "n", "a"), [("x", 1), ("y", 1)]);
+        let begun_shelf = shelf(&begun);
+        assert_eq!(names(&begun_shelf, "n", "a"), [("x", 1), ("y", 1)]);
+        assert!(begun_shelf.filled().now_or_never().is_none());
         let shelf = shelf(&[begun.as_slice(), &[Event::InitDone]].concat());
         assert_eq!(names(&shelf, "n", "a"), [("y", 2)]);
+        assert!(shelf.filled().now_or_never().is_some());
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
-use futures::{Stream, future, stream};
+use futures::{Stream, future, join, stream};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -61,6 +61,33 @@ pub struct Stores {
     pub declared: Shelf<Declared>,
     pub bridges: Store<Guarded<NsqBridge>>,
     pub deployments: Store<Deployment>,
+}
+
+impl Stores {
+    /// Returns once every watch has told everything that there was when the operator started. A pass before would miss what
+    /// is there, and report so.
+    pub async fn filled(&self) {
+        let shelves = join!(
+            self.sets.filled(),
+            self.services.filled(),
+            self.accounts.filled(),
+            self.configs.filled(),
+            self.budgets.filled(),
+            self.pods.filled(),
+            self.jobs.filled(),
+            self.claims.filled(),
+            self.declared.filled(),
+        );
+        let stores = join!(
+            self.machines.wait_until_ready(),
+            self.clusters.wait_until_ready(),
+            self.topics.wait_until_ready(),
+            self.bridges.wait_until_ready(),
+            self.deployments.wait_until_ready(),
+        );
+        // One whose watch has ended is as good as it will ever be: the operator stops.
+        let _ = (shelves, stores);
+    }
 }
 
 /// Parts of clusters, by their clusters.
