@@ -39,6 +39,13 @@ pub fn is_importing(nsqd: &Nsqd) -> bool {
     nsqd.pair.shared.lock().is_importing()
 }
 
+/// What an adoption imports, or has imported, is not durable yet.
+pub fn is_import_unsynced(nsqd: &Nsqd) -> bool {
+    let adoption = nsqd.pair.shared.lock().adoption;
+    let durable = nsqd.journal.durable();
+    adoption.is_some_and(|adoption| adoption.done.is_none_or(|done| durable < done.lsn))
+}
+
 /// The peer has kept all of this node's journal that concerns it.
 pub fn is_level(nsqd: &Arc<Nsqd>) -> bool {
     let status = nsqd.pair.status(nsqd);

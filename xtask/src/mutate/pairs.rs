@@ -113,6 +113,11 @@ pub const RULES: &[Rule] = &[
             old: "passable => at <= passable && at > self.unlisted(),",
             new: "passable => at <= passable && (DROPPED || at > self.unlisted())," },
     ] },
+    Rule { name: "L4 let go in the midst of a list", edits: &[
+        Edit { file: "nsqd/src/pair/origin.rs",
+            old: "copy.whole && incarnation == adopted.holder",
+            new: "(DROPPED || copy.whole) && incarnation == adopted.holder" },
+    ] },
     Rule { name: "NAME a channel that was made anew is the old one", edits: &[
         Edit { file: "lib/nsq-queue/src/restore.rs",
             old: "if let Some(other) = other.filter(|other| *other != number) {",

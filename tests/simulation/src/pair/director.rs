@@ -37,6 +37,9 @@ pub fn make_channels(world: &PairWorld, nsqd: &Arc<Nsqd>) {
     }
 }
 
+/// How often a disk that is stuck syncs all the same.
+const STUCK: f64 = 0.002;
+
 /// What is still to happen.
 pub struct Director<'a> {
     pub world: &'a PairWorld,
@@ -208,11 +211,7 @@ impl Director<'_> {
             }
             2 if self.adoptions > 0 => {
                 self.adoptions -= 1;
-                if let Some(nsqd) = self.world.nsqd(index) {
-                    self.world.note(&format!("{index} is ordered to adopt"));
-                    self.adopted += 1;
-                    pair::adopt(&nsqd, NAMES[1 - index]);
-                }
+                self.order(index);
             }
             3 if self.partitions > 0 => {
                 self.partitions -= 1;
@@ -242,6 +241,15 @@ impl Director<'_> {
         }
     }
 
+    /// Somebody thinks that the other one is dead.
+    pub fn order(&mut self, index: usize) {
+        if let Some(nsqd) = self.world.nsqd(index) {
+            self.world.note(&format!("{index} is ordered to adopt"));
+            self.adopted += 1;
+            pair::adopt(&nsqd, NAMES[1 - index]);
+        }
+    }
+
     /// On one node, or on both.
     fn remove(&mut self, index: usize, removal: Removal) {
         let (topic, channels) = TOPICS[self.random.random_range(0..TOPICS.len())];
@@ -263,7 +271,12 @@ pub fn keep_house(world: &PairWorld, index: usize, random: &mut StdRng) {
         return;
     };
     // One disk may be slower than the other: it is the order of their syncs that rules are about.
-    if random.random_bool(world.plan.commits[index]) {
+    let commits = match world.plan.spite {
+        // It is stuck, but not for ever.
+        Some(Moment::Importing) if pair::is_import_unsynced(&nsqd) => STUCK,
+        _ => world.plan.commits[index],
+    };
+    if random.random_bool(commits) {
         nsqd.journal.commit();
     }
     let mut result = Ok(());

@@ -33,6 +33,11 @@ impl Director<'_> {
         match moment {
             Moment::HandedOver if disk && self.random.random_bool(0.3) => self.lose_disk(1 - index),
             Moment::HandedOver if cut => self.cut_power(1 - index),
+            Moment::Importing if cut => self.cut_power(1 - index),
+            Moment::MidList if self.adoptions > 0 => {
+                self.adoptions -= 1;
+                self.order(1 - index);
+            }
             Moment::Listing if self.losses > 0 && self.lost == 1 && self.blank.0 != index => {
                 let mut auditor = self.world.auditor.lock();
                 let single = std::mem::take(&mut self.blank.1);

@@ -108,6 +108,22 @@ impl PairPlan {
             verbose: false,
             traced: None,
         };
+        let plan = match seed % 32 {
+            3 => Self {
+                spite: Some(Moment::Listing),
+                block: true, // an OK that waits for the list is not given without the peer
+                ..plan
+            },
+            9 => Self {
+                spite: Some(Moment::Importing),
+                ..plan
+            },
+            23 => Self {
+                spite: Some(Moment::MidList),
+                ..plan
+            },
+            _ => plan,
+        };
         plan.ready_for_its_moment()
     }
 
@@ -124,6 +140,26 @@ impl PairPlan {
                 lopsided: true,
                 slow_links: true,
                 commits: slow_first,
+                ..self
+            },
+            Some(Moment::MidList) => Self {
+                checkpoint_every: 8 << 10,
+                segment_bytes: 16 << 10,
+                memory: 64 << 10,
+                losses: self.losses.max(1),
+                adoptions: self.adoptions.max(3),
+                lopsided: true,
+                slow_links: true,
+                ..self
+            },
+            Some(Moment::Importing) => Self {
+                level: Level::Fsync,
+                adoptions: self.adoptions.max(3),
+                outages: self.outages.max(3),
+                messages: 500,
+                writes: 0.9,
+                commits: [1.0, 1.0],
+                slow_disk_us: 1000,
                 ..self
             },
             Some(Moment::Mirrored) => Self {

@@ -17,6 +17,11 @@ pub enum Moment {
     Mirrored,
     /// The peer has acknowledged, perhaps a moment too soon: it loses power, and the node its disk.
     Acknowledged,
+    /// A node takes over what its peer has, while its disk is stuck, and the peer lets go of it all the same: the node
+    /// loses power.
+    Importing,
+    /// A node sends a list: the peer is told to adopt what it has of it.
+    MidList,
 }
 
 /// What was seen at the last look, of each node.
@@ -39,7 +44,13 @@ impl Seen {
             let before = self.handovers[index];
             let has_come = match moment {
                 Moment::HandedOver => before.0 == handovers.0 && before.1 < handovers.1,
-                Moment::Listing => pair::is_list_awaited(&nsqd),
+                Moment::Listing | Moment::MidList => pair::is_list_awaited(&nsqd),
+                Moment::Importing => {
+                    let peer = world.nsqd(1 - index);
+                    before.0 == handovers.0
+                        && before.1 < handovers.1
+                        && peer.is_some_and(|peer| pair::is_import_unsynced(&peer))
+                }
                 Moment::Mirrored => false, // see `PairPlan::eager`
                 Moment::Acknowledged => acknowledged > self.acknowledged[index],
             };
