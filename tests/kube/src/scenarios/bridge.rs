@@ -124,5 +124,8 @@ pub fn bridge(kubectl: &Kubectl) -> Result<Option<String>> {
     kubectl.run(&["delete", "nsqbridge", "to-other"])?;
     kubectl.until_gone("the bridge", "deployments,pods", "nsq.io/bridge", 60)?;
     kubectl.run(&["delete", "nsqcluster", "other"])?;
+    // The next scenario counts pods.
+    let of_other = "app.kubernetes.io/instance=other";
+    kubectl.until_gone("the other cluster", "pods", of_other, 120)?;
     Ok(None)
 }
