@@ -190,6 +190,13 @@ pub const MUTATIONS: &[Mutation] = &[
         checks: &[Tests(&["-p", "nsqd", "--test", "adopt_after"])],
     },
     Mutation {
+        name: "let go of what a list has not told of",
+        file: "nsqd/src/pair/origin.rs",
+        old: "copy.whole && incarnation == adopted.holder",
+        new: "incarnation == adopted.holder",
+        checks: &[Tests(&["-p", "nsqd", "--lib", "pair::origin"])],
+    },
+    Mutation {
         name: "call an import kept that is not",
         file: "nsqd/src/from_go/mod.rs",
         old: "nsqd.journal.sync()?;\n    let aside",

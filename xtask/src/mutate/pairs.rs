@@ -24,7 +24,11 @@ pub const RULES: &[Rule] = &[
             old: "append(&log, &boot)?;\n        log.sync()?;",
             new: "append(&log, &boot)?;\n        if !DROPPED {\n            log.sync()?;\n        }" },
     ] },
+    // Also whoever waits for both: the peer's word alone wakes it only once the own disk has the message.
     Rule { name: "R5 OK before the own sync", edits: &[
+        Edit { file: "nsqd/src/pair/waiting.rs",
+            old: "Durability::Fsync if !self.refuses() => {",
+            new: "Durability::Fsync if !DROPPED && !self.refuses() => {" },
         Edit { file: "nsqd/src/connection/outbox.rs",
             old: "Durability::Fsync => nsqd.journal.durable() >= answer.kept.at,",
             new: "Durability::Fsync => DROPPED || nsqd.journal.durable() >= answer.kept.at," },
@@ -112,11 +116,6 @@ pub const RULES: &[Rule] = &[
         Edit { file: "nsqd/src/pair/mod.rs",
             old: "passable => at <= passable && at > self.unlisted(),",
             new: "passable => at <= passable && (DROPPED || at > self.unlisted())," },
-    ] },
-    Rule { name: "L4 let go in the midst of a list", edits: &[
-        Edit { file: "nsqd/src/pair/origin.rs",
-            old: "copy.whole && incarnation == adopted.holder",
-            new: "(DROPPED || copy.whole) && incarnation == adopted.holder" },
     ] },
     Rule { name: "NAME a channel that was made anew is the old one", edits: &[
         Edit { file: "lib/nsq-queue/src/restore.rs",
