@@ -24,7 +24,20 @@ pub fn cargo() -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(root());
+    for name in std::env::vars_os().map(|variable| variable.0) {
+        if name.to_str().is_some_and(is_of_xtask) {
+            command.env_remove(name);
+        }
+    }
     command
+}
+
+/// What cargo tells the program that it runs about its package. Build scripts that look at it would run again, and much
+/// be compiled again, after each command that was given to cargo by hand.
+fn is_of_xtask(variable: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_"]
+        .iter()
+        .any(|prefix| variable.starts_with(prefix))
 }
 
 /// Runs a command in the foreground.

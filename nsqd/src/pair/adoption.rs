@@ -195,14 +195,19 @@ async fn import_topic(
     }
     let (mut from, mut imported) = (Some(0), 0);
     while let Some(at) = from {
-        let batch = mirrored.read(|queue| queue.unfinished(at));
-        from = batch.next;
-        if let Some(page) = batch.needs {
+        let needs = {
+            // What the peer tells waits: a finish between the look and the import would be missed in both.
+            let _shared = nsqd.pair.shared.lock();
+            let batch = mirrored.read(|queue| queue.unfinished(at));
+            from = batch.next;
+            for message in &batch.messages {
+                imported += u64::from(import(nsqd, mirrored, &channels, message, adoption)?);
+            }
+            batch.needs
+        };
+        if let Some(page) = needs {
             nsqd.page_in(mirrored, &page, at)?;
             continue;
-        }
-        for message in &batch.messages {
-            imported += u64::from(import(nsqd, mirrored, &channels, message, adoption)?);
         }
         mirrored.change_now(nsqd, |queue, _| queue.evict());
         nsqd.journal.pool().prepare();

@@ -82,8 +82,11 @@ impl Finishes {
     }
 
     /// The own mirror has passed this position of the peer's journal: what the peer had acknowledged by then has
-    /// come back.
-    pub fn mirrored(&mut self, peer_lsn: Lsn) {
+    /// come back. L5: not through a mirror that a list led past something, until it is `whole` again.
+    pub fn mirrored(&mut self, peer_lsn: Lsn, whole: bool) {
+        if !whole {
+            return;
+        }
         while let Some(&(acked, peer_end)) = self.acks.front()
             && peer_end <= peer_lsn
         {
@@ -131,12 +134,17 @@ mod tests {
         }
         assert!(!finishes.contains(1, 3, 100));
         finishes.acknowledged(60, 1000);
-        finishes.mirrored(999);
+        finishes.mirrored(999, true);
         assert!(
             finishes.contains(1, 2, 100),
             "the peer may not have told of it yet"
         );
-        finishes.mirrored(1000);
+        finishes.mirrored(1000, false);
+        assert!(
+            finishes.contains(1, 2, 100),
+            "L5: it may have been led past it"
+        );
+        finishes.mirrored(1000, true);
         assert!(!finishes.contains(1, 2, 100) && finishes.contains(1, 2, 200));
     }
 
@@ -151,10 +159,10 @@ mod tests {
         assert_eq!((all[0].first_id, all[0].count, all[0].end), (100, 10, 50));
         finishes.note(1, 2, 100, 10, 500);
         finishes.acknowledged(60, 10);
-        finishes.mirrored(10);
+        finishes.mirrored(10, true);
         assert!(finishes.contains(1, 2, 105) && !finishes.contains(1, 3, 7));
         finishes.acknowledged(500, 20);
-        finishes.mirrored(20);
+        finishes.mirrored(20, true);
         assert_eq!(finishes.all().count(), 0);
     }
 

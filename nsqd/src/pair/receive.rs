@@ -25,6 +25,18 @@ pub(super) enum Refusal {
     Nonsense(&'static str),
 }
 
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Journal(error) => error.fmt(f),
+            Self::Nonsense(what) => f.write_str(what),
+        }
+    }
+}
+
+/// The holder's link that says so does not count any more: what it still brings is of a run that may be over.
+const OUTDATED: Refusal = Refusal::Nonsense("there is a newer link");
+
 /// Bytes of a mirror record's payload before its slice.
 const SLICE_AT: u32 = 24;
 
@@ -86,8 +98,17 @@ impl Pair {
     }
 
     /// What WELCOME says, once everything mirrored is kept.
-    pub(super) fn welcome(&self, incarnation: u64, out: &mut Vec<u8>, nsqd: &Nsqd) {
+    pub(super) fn welcome(
+        &self,
+        nsqd: &Nsqd,
+        link: u64,
+        incarnation: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
         let mut shared = self.shared.lock();
+        if shared.holder_link != link {
+            return Err(OUTDATED);
+        }
         let of_it = |other: u64| other == incarnation;
         let mirror = shared
             .mirror
@@ -110,27 +131,32 @@ impl Pair {
         .encode(out);
         shared.kept = end;
         shared.unkept.clear();
+        Ok(())
     }
 
     /// START: where the stream begins.
     pub(super) fn started(
         &self,
         nsqd: &Arc<Nsqd>,
+        link: u64,
         incarnation: u64,
-        position: Position,
-        whole: bool,
-    ) -> Result<(), JournalError> {
+        (position, whole): (Position, bool),
+    ) -> Result<(), Refusal> {
         let mut shared = self.shared.lock();
+        if shared.holder_link != link {
+            return Err(OUTDATED);
+        }
         let goes_on = shared.mirror.as_ref().is_some_and(|mirror| {
             mirror.incarnation == incarnation && mirror.end == position && (whole || !mirror.whole)
         });
         if !goes_on {
-            nsqd.journal.append(&Record::MirrorFrom {
+            let began = nsqd.journal.append(&Record::MirrorFrom {
                 incarnation,
                 position,
                 whole,
                 node: &self.peer,
-            })?;
+            });
+            began.map_err(Refusal::Journal)?;
             let start = (position, whole);
             let old = mirror_from(
                 &mut shared.mirror,
@@ -152,11 +178,15 @@ impl Pair {
     pub(super) fn received(
         &self,
         nsqd: &Arc<Nsqd>,
+        link: u64,
         incarnation: u64,
         (run, from, to): (u64, Lsn, Lsn),
         slice: &[u8],
     ) -> Result<Lsn, Refusal> {
         let mut shared = self.shared.lock();
+        if shared.holder_link != link {
+            return Err(OUTDATED);
+        }
         let shared = &mut *shared;
         let mirror = shared.mirror.as_mut();
         let mirror = mirror.filter(|mirror| mirror.incarnation == incarnation);
@@ -255,10 +285,7 @@ impl Pair {
             shared.kept = Some(position);
             let whole = shared.mirror.as_ref().is_some_and(|mirror| mirror.whole);
             drop(shared);
-            // A mirror that was skipped over something has passed finishes that it does not know of.
-            if whole {
-                self.finishes.lock().mirrored(position.lsn);
-            }
+            self.finishes.lock().mirrored(position.lsn, whole);
             self.watch.notify_one(); // perhaps the own mirror covers a hand-over now
         }
         last

@@ -197,6 +197,13 @@ pub const MUTATIONS: &[Mutation] = &[
         checks: &[Tests(&["-p", "nsqd", "--lib", "pair::origin"])],
     },
     Mutation {
+        name: "forget finishes that a list has led past",
+        file: "nsqd/src/pair/finishes.rs",
+        old: "if !whole {\n            return;",
+        new: "if !whole && peer_lsn == 0 {\n            return;",
+        checks: &[Tests(&["-p", "nsqd", "--lib", "pair::finishes"])],
+    },
+    Mutation {
         name: "call an import kept that is not",
         file: "nsqd/src/from_go/mod.rs",
         old: "nsqd.journal.sync()?;\n    let aside",

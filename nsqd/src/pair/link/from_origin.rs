@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::super::holder::Greeting;
 use super::super::origin::{position, word};
-use super::super::receive::{Refusal, told_adoption};
+use super::super::receive::told_adoption;
 use super::super::runs::Runs;
 use super::{End, HEARTBEAT, Side, Told};
 use crate::live_topic::Kept;
@@ -92,7 +92,8 @@ impl Receiver {
                 kept.map_err(|error| End::Because(error.to_string()))?;
                 self.incarnation = incarnation;
                 self.adoption_told = self.adoption_done();
-                pair.welcome(incarnation, out, &self.nsqd);
+                let told = pair.welcome(&self.nsqd, self.link, incarnation, out);
+                told.map_err(|refusal| End::Because(refusal.to_string()))?;
                 self.phase = Phase::Welcomed;
             }
         }
@@ -136,8 +137,9 @@ impl Side for Receiver {
                 },
                 Phase::Welcomed,
             ) => {
-                let started = pair.started(&self.nsqd, self.incarnation, position(at), whole);
-                started.map_err(|error| End::Because(error.to_string()))?;
+                let start = (position(at), whole);
+                let started = pair.started(&self.nsqd, self.link, self.incarnation, start);
+                started.map_err(|refusal| End::Because(refusal.to_string()))?;
                 self.phase = Phase::Receiving;
             }
             (
@@ -150,11 +152,9 @@ impl Side for Receiver {
                 Phase::Receiving,
             ) => {
                 self.nsqd.pager.room().await;
-                let received = pair.received(&self.nsqd, self.incarnation, (run, from, to), slice);
-                self.staged = received.map_err(|refusal| match refusal {
-                    Refusal::Journal(error) => End::Because(error.to_string()),
-                    Refusal::Nonsense(what) => End::Because(what.to_owned()),
-                })?;
+                let place = (run, from, to);
+                let received = pair.received(&self.nsqd, self.link, self.incarnation, place, slice);
+                self.staged = received.map_err(|refusal| End::Because(refusal.to_string()))?;
                 let bytes = slice.len() as u64;
                 let counters = &pair.counters;
                 counters.bytes_received.fetch_add(bytes, Ordering::Relaxed);
