@@ -145,20 +145,35 @@ impl<H: Host> Topic<H> {
                     chunks: Vec::new(),
                 }
             });
-            if content.entries.len() > index {
+            let known = content.entries.get(index);
+            if known.is_some_and(|known| known.chunk != MISSING) {
                 return; // an import of a message that is here: the body is the same
             }
             if content.chunks.last().is_none_or(|last| last != chunk) {
                 content.chunks.push(chunk.clone());
             }
             let chunk = content.chunks.len() as u32 - 1;
-            pad(&mut content.entries, index);
-            content.entries.push(Entry {
+            pad(&mut content.entries, index + 1);
+            content.entries[index] = Entry {
                 chunk,
                 base: block_base,
                 ..entry
-            });
+            };
             return;
+        }
+    }
+
+    /// A cut from before the image: what came after `base` was lost. If the image has it all the same, it was told of
+    /// again, perhaps in another order, and by records that are still to come.
+    pub fn refill_cut(&mut self, base: u64) {
+        for block in self.lanes.iter_mut().flat_map(|lane| &mut lane.blocks) {
+            let first_base = block.first_base;
+            let content = block.content.as_mut().filter(|_| block.page.is_none());
+            for entry in content.into_iter().flat_map(|content| &mut content.entries) {
+                if first_base + u64::from(entry.base) > base {
+                    entry.chunk = MISSING;
+                }
+            }
         }
     }
 

@@ -463,3 +463,30 @@ fn what_follows_by_its_id_need_not_follow_by_its_place() {
     assert_eq!(finish(&mut rig, 6), [1, 1]);
     assert_eq!(left(&rig), [5]);
 }
+
+/// Their records before the cut stand in another order than those that count.
+#[test]
+fn what_was_cut_and_told_again_gets_its_bodies_and_bases_back() {
+    let mut rig = Rig::new(true);
+    let told = [(5, 10), (7, 20)];
+    let told_again = [(6, 16), (7, 30)];
+    for (id, base) in told {
+        rig.import(id, base);
+    }
+    rig.topic.cut(15);
+    for (id, base) in told_again {
+        rig.import(id, base);
+    }
+    rig.topic = Topic::from_image(rig.topic.image(), options());
+    let refill = |rig: &mut Rig, records: &[(u64, u64)]| {
+        for &(id, base) in records {
+            rig.topic.refill_import(&run(id, &[(0, 1)], base));
+        }
+    };
+    refill(&mut rig, &told);
+    rig.topic.refill_cut(15);
+    refill(&mut rig, &told_again);
+    rig.topic.finish_restore(0);
+    let bases: Vec<(u64, u64)> = rig.found().iter().map(|(id, it)| (*id, it.0)).collect();
+    assert_eq!(bases, [(5, 10), (6, 16), (7, 30)]);
+}

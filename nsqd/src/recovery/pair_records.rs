@@ -56,6 +56,9 @@ impl Restorer<'_> {
     /// What changes the mirror or the adoption as a whole.
     pub(super) fn pair(&mut self, lsn: Lsn, end: Lsn, record: &Record<'_>) {
         if lsn < self.pair_from {
+            if let (Record::MirrorCut { position }, Some(mirror)) = (record, &self.pair.mirror) {
+                mirror.refill_cut(*position);
+            }
             return;
         }
         let level = self.options.durability;

@@ -204,6 +204,13 @@ pub const MUTATIONS: &[Mutation] = &[
         checks: &[Tests(&["-p", "nsqd", "--lib", "pair::finishes"])],
     },
     Mutation {
+        name: "lose the bodies of what was cut and told again",
+        file: "lib/nsq-queue/src/restore.rs",
+        old: "if known.is_some_and(|known| known.chunk != MISSING) {",
+        new: "if known.is_some() {",
+        checks: &[QUEUE],
+    },
+    Mutation {
         name: "call an import kept that is not",
         file: "nsqd/src/from_go/mod.rs",
         old: "nsqd.journal.sync()?;\n    let aside",
