@@ -176,13 +176,6 @@ impl Mirror {
         }
     }
 
-    /// A cut whose effects are in the image.
-    pub fn refill_cut(&self, position: Position) {
-        for topic in self.topics.values() {
-            topic.live.restore(|queue| queue.refill_cut(position.lsn));
-        }
-    }
-
     fn apply_one(
         &mut self,
         record: &Record<'_>,

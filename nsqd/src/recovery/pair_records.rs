@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nsq_journal::{Chunk, Lsn, Position, Record};
 
 use super::Restorer;
-use crate::pair::{self, Adoption, News};
+use crate::pair::{self, Adoption, Mirror, News};
 
 impl Restorer<'_> {
     /// The peer's records that the own journal has.
@@ -56,8 +56,9 @@ impl Restorer<'_> {
     /// What changes the mirror or the adoption as a whole.
     pub(super) fn pair(&mut self, lsn: Lsn, end: Lsn, record: &Record<'_>) {
         if lsn < self.pair_from {
-            if let (Record::MirrorCut { position }, Some(mirror)) = (record, &self.pair.mirror) {
-                mirror.refill_cut(*position);
+            if let Record::MirrorCut { position } = *record {
+                let topics = self.pair.mirror.iter().flat_map(Mirror::topics);
+                topics.for_each(|topic| topic.live.restore(|queue| queue.refill_cut(position.lsn)));
             }
             return;
         }
