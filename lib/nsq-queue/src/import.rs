@@ -101,19 +101,24 @@ impl<H: Host> Topic<H> {
         effects: &mut Effects<H>,
     ) {
         let everybodys = import.held || self.is_undistributed(pos);
-        for index in 0..self.channels.len() {
-            let Some(channel) = &self.channels[index] else {
-                continue;
-            };
-            let fifo = LaneKind::of(pos) == LaneKind::Fifo;
-            if import.finished.contains(&channel.number) {
-                if !channel.ephemeral {
-                    self.finish_at(index, pos, effects);
-                }
-            } else if !everybodys && !channel.waits_at(pos, fifo) {
-                self.lanes[LaneKind::of(pos) as usize].hold(pos);
-                self.give(index, pos, (import.attempts, import.due), now);
+        let kind = LaneKind::of(pos);
+        let fifo = kind == LaneKind::Fifo;
+        let (mut done, mut takers) = (Vec::new(), Vec::new());
+        for (index, channel) in self.channels.iter().enumerate() {
+            let Some(channel) = channel else { continue };
+            match import.finished.contains(&channel.number) {
+                true if !channel.ephemeral => done.push(index),
+                false if !everybodys && !channel.waits_at(pos, fifo) => takers.push(index),
+                _ => {}
             }
+        }
+        // First those who wait: with the last of them the body goes.
+        for index in takers {
+            self.lanes[kind as usize].hold(pos);
+            self.give(index, pos, (import.attempts, import.due), now);
+        }
+        for index in done {
+            self.finish_at(index, pos, effects);
         }
         self.wake_parked(effects);
     }

@@ -363,6 +363,28 @@ fn an_import_adds_the_channels_that_wait_for_it_elsewhere() {
     assert!(!rig.topic.has_through(u64::MAX), "nobody waits");
 }
 
+/// Only one channel waited for the message, which has finished it where it comes from.
+#[test]
+fn the_body_stays_for_a_channel_that_is_added() {
+    for (name, other) in [("a", 2), ("b", 1)] {
+        let mut rig = Rig::new(false);
+        rig.publish(1, 1, 0, 10);
+        let effects = &mut Effects::default();
+        rig.topic.delete_channel(name, effects);
+        rig.topic.create_channel(name, effects);
+        let anew = rig.topic.channel(name).unwrap().number;
+        let import = Import {
+            id: 1,
+            finished: &[other],
+            held: false,
+            ..imported(20)
+        };
+        rig.topic.import(&import, 0, effects);
+        let left = rig.found().into_values().map(|one| one.1);
+        assert_eq!(left.collect::<Vec<_>>(), [Some(vec![anew])], "{name}");
+    }
+}
+
 #[test]
 fn what_a_release_keeps_for_want_of_knowledge_is_named() {
     let mut rig = Rig::new(true);
