@@ -15,11 +15,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use nsq_http_api::{Client, ClientOptions};
 use nsq_protocol::is_ephemeral;
 use nsq_protocol::lookup::{LookupCommand, PeerInfo, Registration};
 use parking_lot::Mutex;
-use tokio::task::JoinSet;
 
 use crate::{Announcer, Change};
 use link::{Asked, Link};
@@ -123,31 +123,24 @@ impl LookupLinks {
     ///
     /// An nsqlookupd that does not answer within the request time-out is left out, with a warning.
     pub async fn channels_of(&self, topic: &str) -> Vec<String> {
-        let addresses: Vec<_> = self
-            .links
-            .lock()
-            .values()
-            .filter_map(Link::http_address)
-            .collect();
-        let mut asked = JoinSet::new();
-        for address in addresses {
-            let (http, topic) = (self.http.clone(), topic.to_owned());
-            asked.spawn(async move { http.nsqlookupd(&address).channels(&topic).await });
-        }
+        let addresses: Vec<_> = {
+            let links = self.links.lock();
+            links.values().filter_map(Link::http_address).collect()
+        };
+        let asked = addresses
+            .iter()
+            .map(|address| async move { self.http.nsqlookupd(address).channels(topic).await });
         let mut channels = BTreeSet::new();
-        while let Some(answer) = asked.join_next().await {
+        for answer in join_all(asked).await {
             match answer {
-                Ok(Ok(found)) => channels.extend(found),
-                Ok(Err(err)) => tracing::warn!("failed to query nsqlookupd for channels - {err}"),
-                Err(err) => tracing::error!("a query of nsqlookupd ended badly - {err}"),
+                Ok(found) => channels.extend(found),
+                Err(err) => tracing::warn!("failed to query nsqlookupd for channels - {err}"),
             }
         }
         channels.retain(|channel| !is_ephemeral(channel));
         channels.into_iter().collect()
     }
-}
 
-impl LookupLinks {
     /// What each configured nsqlookupd says about the nsqd of that pair name, by the nsqlookupd's TCP address. Takes
     /// no longer than the request time-out.
     pub async fn testimonies(&self, pair_name: &str) -> BTreeMap<String, Testimony> {
@@ -157,19 +150,10 @@ impl LookupLinks {
             let asked = links.map(|(address, link)| (address.clone(), link.asked()));
             asked.collect()
         };
-        let mut asked = JoinSet::new();
-        for (address, link) in links {
-            let (http, pair_name) = (self.http.clone(), pair_name.to_owned());
-            asked.spawn(async move { (address, testimony::ask(&http, &link, &pair_name).await) });
-        }
-        let mut said = BTreeMap::new();
-        while let Some(answer) = asked.join_next().await {
-            match answer {
-                Ok((address, testimony)) => drop(said.insert(address, testimony)),
-                Err(err) => tracing::error!("a query of nsqlookupd ended badly - {err}"),
-            }
-        }
-        said
+        let asked = links.into_iter().map(|(address, link)| async move {
+            (address, testimony::ask(&self.http, &link, pair_name).await)
+        });
+        join_all(asked).await.into_iter().collect()
     }
 }
 

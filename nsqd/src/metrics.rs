@@ -140,10 +140,10 @@ fn pair(page: &mut Page, pair: &PairStatus) {
     page.one("nsqd_pair_duplicates_expected_total", "counter", "Deliveries that adoptions may have repeated.", pair.duplicates_expected);
     page.one("nsqd_pair_handovers_total", "counter", "Times that messages were let go because the peer owns them.", pair.released);
     page.one("nsqd_pair_listings_total", "counter", "Lists of everything sent to the peer.", pair.listings);
+    page.one("nsqd_pair_losses_total", "counter", "Times that the peer was given up for lost.", pair.losses);
     if let Some(alone) = &pair.adopt_after {
         adopt_after(page, alone);
     }
-    page.one("nsqd_pair_losses_total", "counter", "Times that the peer was given up for lost.", pair.losses);
 }
 
 fn adopt_after(page: &mut Page, alone: &AdoptAfterStatus) {

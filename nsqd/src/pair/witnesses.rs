@@ -130,6 +130,12 @@ impl Pair {
         let alone = self.alone.lock();
         alone.as_ref().map(|alone| alone.status(silent, now))
     }
+
+    fn note_alone(&self, note: impl FnOnce(&mut Alone)) {
+        if let Some(alone) = self.alone.lock().as_mut() {
+            note(alone);
+        }
+    }
 }
 
 impl Shared {
@@ -174,14 +180,6 @@ pub async fn run(nsqd: Arc<Nsqd>, links: Arc<LookupLinks>) {
                     tokio::time::sleep(Duration::from_nanos(pace(after) as u64)).await;
                 }
             },
-        }
-    }
-}
-
-impl Pair {
-    fn note_alone(&self, note: impl FnOnce(&mut Alone)) {
-        if let Some(alone) = self.alone.lock().as_mut() {
-            note(alone);
         }
     }
 }

@@ -11,26 +11,28 @@ impl Registry {
     /// Every nsqd that is not inactive, in the order they came, with its topics sorted.
     #[must_use]
     pub fn nodes(&self, now: Duration) -> Vec<Node> {
-        self.nodes_that(now, |peer| self.is_active(peer, now))
+        self.nodes_that(now, |peer| {
+            self.is_active(peer, now).then(|| peer.empty_node())
+        })
     }
 
     /// Every nsqd of that pair name that is connected, inactive or not, and how long it has been silent.
     #[must_use]
     pub fn nodes_of_pair(&self, pair_name: &str, now: Duration) -> Vec<Node> {
-        let mut nodes = self.nodes_that(now, |peer| peer.info.pair_name == pair_name);
-        let peers = self.peers.values();
-        let named = peers.filter(|peer| peer.info.pair_name == pair_name);
-        for (node, peer) in nodes.iter_mut().zip(named) {
+        self.nodes_that(now, |peer| {
             let silent = now.saturating_sub(peer.last_seen).as_nanos();
-            node.silent_ns = u64::try_from(silent).ok();
-        }
-        nodes
+            (peer.info.pair_name == pair_name).then(|| Node {
+                silent_ns: u64::try_from(silent).ok(),
+                ..peer.empty_node()
+            })
+        })
     }
 
-    fn nodes_that(&self, now: Duration, is_shown: impl Fn(&Peer) -> bool) -> Vec<Node> {
-        let shown = self.peers.iter().filter(|(_, peer)| is_shown(peer));
-        let mut nodes: BTreeMap<PeerId, Node> =
-            shown.map(|(id, peer)| (*id, peer.empty_node())).collect();
+    /// `show` makes a node of a peer, still without its topics, or leaves it out.
+    fn nodes_that(&self, now: Duration, show: impl Fn(&Peer) -> Option<Node>) -> Vec<Node> {
+        let peers = self.peers.iter();
+        let shown = peers.filter_map(|(id, peer)| Some((*id, show(peer)?)));
+        let mut nodes: BTreeMap<PeerId, Node> = shown.collect();
         for (name, topic) in &self.topics {
             for (id, tombstone) in &topic.producers {
                 if let Some(node) = nodes.get_mut(id) {

@@ -107,22 +107,37 @@ struct Found {
 fn watched(context: &Context, cluster: &ValidatedCluster) -> Found {
     let stores = &context.stores;
     let mut objects = Vec::new();
-    let boxed = |found| Object::ServiceAccount(Box::new(found));
-    objects.extend(of(&stores.accounts, cluster).map(boxed));
-    let boxed = |found| Object::ConfigMap(Box::new(found));
-    objects.extend(of(&stores.configs, cluster).map(boxed));
-    let boxed = |found| Object::Service(Box::new(found));
-    objects.extend(of(&stores.services, cluster).map(boxed));
-    let boxed = |found| Object::PodDisruptionBudget(Box::new(found));
-    objects.extend(of(&stores.budgets, cluster).map(boxed));
-    let boxed = |found| Object::StatefulSet(Box::new(found));
-    objects.extend(of(&stores.sets, cluster).map(boxed));
+    put(
+        &mut objects,
+        of(&stores.accounts, cluster),
+        Object::ServiceAccount,
+    );
+    put(
+        &mut objects,
+        of(&stores.configs, cluster),
+        Object::ConfigMap,
+    );
+    put(&mut objects, of(&stores.services, cluster), Object::Service);
+    put(
+        &mut objects,
+        of(&stores.budgets, cluster),
+        Object::PodDisruptionBudget,
+    );
+    put(&mut objects, of(&stores.sets, cluster), Object::StatefulSet);
     Found {
         objects,
         pods: of(&stores.pods, cluster).collect(),
         jobs: of(&stores.jobs, cluster).collect(),
         claims: of(&stores.claims, cluster).collect(),
     }
+}
+
+fn put<K>(
+    objects: &mut Vec<Object>,
+    found: impl IntoIterator<Item = K>,
+    object: impl Fn(Box<K>) -> Object,
+) {
+    objects.extend(found.into_iter().map(|found| object(Box::new(found))));
 }
 
 /// Unpacks what belongs to the cluster.
@@ -145,16 +160,11 @@ async fn live(context: &Context, cluster: &ValidatedCluster) -> kube::Result<Fou
         list(context, cluster, &of_nsqd),
     )?;
     let mut objects = Vec::new();
-    let boxed = |found| Object::ServiceAccount(Box::new(found));
-    objects.extend(accounts.into_iter().map(boxed));
-    let boxed = |found| Object::ConfigMap(Box::new(found));
-    objects.extend(configs.into_iter().map(boxed));
-    let boxed = |found| Object::Service(Box::new(found));
-    objects.extend(services.into_iter().map(boxed));
-    let boxed = |found| Object::PodDisruptionBudget(Box::new(found));
-    objects.extend(budgets.into_iter().map(boxed));
-    let boxed = |found| Object::StatefulSet(Box::new(found));
-    objects.extend(sets.into_iter().map(boxed));
+    put(&mut objects, accounts, Object::ServiceAccount);
+    put(&mut objects, configs, Object::ConfigMap);
+    put(&mut objects, services, Object::Service);
+    put(&mut objects, budgets, Object::PodDisruptionBudget);
+    put(&mut objects, sets, Object::StatefulSet);
     Ok(Found {
         objects,
         pods,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use nsq_rig::{Connection, Program, Server, Signal, push_pub};
 
-use super::two::{Status, Two, around};
+use super::two::{Status, Two, around, judged};
 use super::{Outcome, Setting};
 use crate::consumer::READY;
 use crate::finding::{Finding, times};
@@ -57,10 +57,7 @@ pub fn run(setting: &Setting, rounds: usize) -> Result<Outcome> {
         "worst",
         &driven.adoptions,
     );
-    for data in data {
-        setting.keep_if_bad(data, &finding);
-    }
-    Ok(Outcome::of(finding, None))
+    Ok(judged(setting, data, finding))
 }
 
 /// What was seen of the servers.
@@ -307,8 +304,6 @@ impl Unwatched<'_> {
     }
 
     fn wait_mirrored(&mut self) -> Result<()> {
-        self.pair.wait("mirrored", PATIENCE, |both| {
-            both.iter().all(|status| status.mirrored)
-        })
+        self.pair.wait_mirrored("mirrored", PATIENCE)
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::two::{Status, Two, around};
+use super::two::{Status, Two, around, judged};
 use super::{Outcome, Setting};
 use crate::finding::{Finding, times};
 use crate::load::Tally;
@@ -49,10 +49,7 @@ pub fn run(setting: &Setting, failovers: usize) -> Result<Outcome> {
         "worst",
         &driven.returns,
     );
-    for data in data {
-        setting.keep_if_bad(data, &finding);
-    }
-    Ok(Outcome::of(finding, None))
+    Ok(judged(setting, data, finding))
 }
 
 /// What was seen of the servers.
@@ -73,9 +70,7 @@ fn drive(
 ) -> Result<[tempfile::TempDir; 2]> {
     let mut random = StdRng::seed_from_u64(setting.seed);
     let mut pair = Two::mirrored(setting)?;
-    pair.wait("mirrored at the start", PATIENCE, |both| {
-        both.iter().all(|status| status.mirrored)
-    })?;
+    pair.wait_mirrored("mirrored at the start", PATIENCE)?;
     pair.open(stages)?;
     for failover in 1..=failovers {
         (setting.progress)(&format!("failover {failover} of {failovers}"));
@@ -119,9 +114,7 @@ fn fail_over(
     pair.raise(victim)?;
     let raised = Instant::now();
     stages[victim].raise(pair.address(victim)?);
-    pair.wait("mirrored again", PATIENCE, |both| {
-        both.iter().all(|status| status.mirrored)
-    })?;
+    pair.wait_mirrored("mirrored again", PATIENCE)?;
     driven.returns.push(raised.elapsed().as_secs_f64() * 1000.0);
     Ok(())
 }

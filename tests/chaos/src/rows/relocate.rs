@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::two::{Two, around};
+use super::two::{Two, around, judged};
 use super::{Outcome, Setting};
 use crate::finding::Finding;
 use crate::load::Tally;
@@ -44,10 +44,7 @@ pub fn run(setting: &Setting, rounds: usize) -> Result<Outcome> {
     finding.count("kills", driven.kills);
     finding.count("moved by those completed", driven.moved);
     Tally::of(&stages[0]).judge_but(&mut finding, driven.kills * ON_THE_WAY);
-    for data in data {
-        setting.keep_if_bad(data, &finding);
-    }
-    Ok(Outcome::of(finding, None))
+    Ok(judged(setting, data, finding))
 }
 
 fn drive(

@@ -7,8 +7,9 @@ use nsq_rig::{Carrier, Program, Server, Signal};
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use super::Setting;
+use super::{Outcome, Setting};
 use crate::depth::is_drained;
+use crate::finding::Finding;
 use crate::load::clients;
 use crate::stage::{Phase, Stage};
 
@@ -225,6 +226,13 @@ impl Two {
         }
     }
 
+    /// Waits until both say that either disk may be lost.
+    pub fn wait_mirrored(&mut self, what: &str, patience: Duration) -> Result<()> {
+        self.wait(what, patience, |both| {
+            both.iter().all(|status| status.mirrored)
+        })
+    }
+
     /// Waits until this one says so.
     pub fn wait_one(
         &mut self,
@@ -312,4 +320,12 @@ pub fn around<T>(
         }
         driven
     })
+}
+
+/// What came of it; the data of both nodes is kept if it is bad.
+pub fn judged(setting: &Setting, data: [TempDir; 2], finding: Finding) -> Outcome {
+    for data in data {
+        setting.keep_if_bad(data, &finding);
+    }
+    Outcome::of(finding, None)
 }
