@@ -278,9 +278,18 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Publishes what is left of a read, and writes all that it staged, once.
+    /// Publishes what is left of a read, and writes all that it staged, once: now, or when the other connections that
+    /// have something to do have had their turn, so that one write serves them all.
     pub(super) fn finish_publishes(&mut self, input: &[u8]) {
         self.hand_over(input);
+        match self.among_others && !self.run.staged.is_empty() {
+            true => self.write_due = true,
+            false => self.write_staged(),
+        }
+    }
+
+    /// Writes what was staged.
+    pub(super) fn write_staged(&mut self) {
         if self.run.staged.is_empty() {
             return;
         }

@@ -15,7 +15,7 @@ mod transport;
 mod upgrade;
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -76,6 +76,10 @@ pub struct Connection<S> {
     last_input: i64,
     arrival: Arrival,
     attention: Attention,
+    /// Another connection was served since this one was the last time.
+    among_others: bool,
+    /// What was staged is to be written in the next round.
+    write_due: bool,
     last_output: i64,
     timer: Pin<Box<Sleep>>,
     /// Another consumer was woken for what this one left: it gets its turn first.
@@ -94,6 +98,8 @@ pub struct Connection<S> {
 enum Round {
     Idle,
     Moved,
+    /// Others first, then what was staged is written.
+    WriteDue,
     Closed,
 }
 
@@ -154,6 +160,8 @@ impl<S: Socket> Connection<S> {
             last_input: now,
             arrival: Arrival::new(now),
             attention: Attention::default(),
+            among_others: false,
+            write_due: false,
             last_output: now,
             timer: Box::pin(tokio::time::sleep(Duration::from_nanos(heartbeat as u64))),
             gives_way: false,
@@ -167,7 +175,8 @@ impl<S: Socket> Connection<S> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.client.listen(cx.waker());
-        if !self.nsqd.last_served.is_still(self.client.id) {
+        self.among_others = !self.nsqd.last_served.is_still(self.client.id);
+        if self.among_others {
             self.attention.disturbed();
         }
         SCRATCH.with_borrow_mut(|scratch| {
@@ -196,6 +205,11 @@ impl<S: Socket> Connection<S> {
                 Round::Closed => return Poll::Ready(()),
                 Round::Moved if std::mem::take(&mut self.gives_way) => break,
                 Round::Moved => {}
+                Round::WriteDue => {
+                    // Whoever polls it wakes it again when all others that are ready were polled.
+                    let _ = pin!(tokio::task::yield_now()).poll(cx);
+                    return Poll::Pending;
+                }
                 Round::Idle => {
                     ready!(self.timer.as_mut().poll(cx));
                     if !self.time_passed() {
@@ -210,6 +224,9 @@ impl<S: Socket> Connection<S> {
 
     fn round(&mut self, cx: &mut Context<'_>, scratch: &mut Vec<u8>) -> Round {
         let woken = self.client.take_woken();
+        if std::mem::take(&mut self.write_due) {
+            self.write_staged();
+        }
         let mut moved = self.go_on_asking(cx, scratch);
         if self.wants_input() {
             let lingers = self.lingers();
@@ -255,6 +272,7 @@ impl<S: Socket> Connection<S> {
         match moved {
             _ if self.closing && self.outbox.is_empty() => Round::Closed,
             _ if self.link.is_some() && self.outbox.is_empty() => Round::Closed,
+            _ if self.write_due => Round::WriteDue,
             true => Round::Moved,
             false => Round::Idle,
         }
@@ -385,6 +403,7 @@ impl<S: Socket> Connection<S> {
     }
 
     fn end(&mut self) {
+        self.write_staged();
         self.unsubscribe();
         self.command_arrived();
         tracing::info!(
