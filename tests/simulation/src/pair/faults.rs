@@ -67,6 +67,7 @@ impl Director<'_> {
         self.world.note(&format!("{index} loses power"));
         if self.world.plan.level == Level::Write {
             excuse(self.world, &node.nsqd);
+            self.world.finishes.lock().power_cut();
         }
         self.world.disks[index]
             .lock()

@@ -78,6 +78,17 @@ impl Finishes {
         self.accepted.push(one);
     }
 
+    /// At level `write` a node loses what it had not synced, and with it what it had told its peer that it keeps: nothing
+    /// that was finished before is final any more.
+    pub fn power_cut(&mut self) {
+        let (disks, look_at) = (self.disks, self.look_at);
+        *self = Self {
+            disks,
+            look_at,
+            ..Self::default()
+        };
+    }
+
     /// Finishes go with the channel that is deleted: what an adoption brings back of it comes back as it was there.
     pub fn forget(&mut self, places: &[(&'static str, &'static str)]) {
         let stays = |fate: &Fate| !places.contains(&(fate.0, fate.1));
