@@ -98,6 +98,7 @@ pub(super) fn begin(
         from,
         through,
     })?;
+    mirror.part_bases();
     shared.adoption = Some(Adoption {
         incarnation,
         from,
@@ -294,7 +295,11 @@ fn takers(
             _ if channel.ephemeral => takers.ephemeral.push(channel.number),
             Some(pending) if !is_done() => takers.waiting.push((channel.number, *pending)),
             None if message.held && !is_done() => {}
-            _ => takers.finished.push(channel.number),
+            // The copy may have let go of it, or the peer have thrown it away: neither finishes what is owned here.
+            _ => match queue.pending(channel, message.id) {
+                Some(pending) => takers.waiting.push((channel.number, pending)),
+                None => takers.finished.push(channel.number),
+            },
         }
     }
     takers

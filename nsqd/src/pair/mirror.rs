@@ -229,7 +229,7 @@ impl Mirror {
         if let Some(topic) = self.topics.get_mut(&number) {
             topic.told.last = lsn;
             // Only lists name a topic again.
-            topic.live.restore(|queue| queue.begin_list(lsn));
+            topic.live.restore(|queue| queue.part_bases(lsn));
             return;
         }
         let queue = Topic::restoring(name, self.number(number), options(name));
@@ -285,6 +285,13 @@ impl Mirror {
                     .live
                     .restore(|queue| queue.replay_delete_channel(number));
             }
+        }
+    }
+
+    /// What it has by now is taken over: the peer will let go of just that, if it can tell.
+    pub fn part_bases(&self) {
+        for topic in self.topics.values() {
+            topic.live.restore(|queue| queue.part_bases(self.end.lsn));
         }
     }
 

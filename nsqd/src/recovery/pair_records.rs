@@ -83,6 +83,7 @@ impl Restorer<'_> {
                 from,
                 through,
             } => {
+                self.pair.mirror.iter().for_each(Mirror::part_bases);
                 self.pair.adoption = Some(Adoption {
                     incarnation,
                     from,
