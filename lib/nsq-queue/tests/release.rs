@@ -420,6 +420,26 @@ fn a_channel_tells_what_it_waits_for() {
     }
 }
 
+/// It was finished, and imported once more: another block has its body after a restart.
+#[test]
+fn a_cut_is_exact_around_a_body_that_is_not_there() {
+    let mut rig = Rig::new(true);
+    let told = [(1, 21), (2, 22), (3, 23), (4, 24), (5, 25), (3, 50)];
+    for (id, base) in told {
+        rig.import(id, base);
+        if base == 25 {
+            (1..=2).for_each(|channel| rig.topic.replay_finish(channel, 3, 1));
+        }
+    }
+    rig.topic = Topic::from_image(rig.topic.image(), options());
+    for (id, base) in told {
+        rig.topic.refill_import(&run(id, &[(0, 1)], base));
+    }
+    rig.topic.finish_blocks();
+    assert!(rig.topic.cut(24));
+    assert_eq!(rig.found().into_keys().collect::<Vec<_>>(), [1, 2, 4]);
+}
+
 /// As a journal tells it that lost the record of a deletion, and a list that leaves it out.
 #[test]
 fn a_channel_of_another_number_is_another_channel() {
