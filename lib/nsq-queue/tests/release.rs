@@ -400,7 +400,7 @@ fn what_somebody_took_over_is_told_from_what_came_later() {
     rig.topic = Topic::from_image(rig.topic.image(), options());
     rig.topic.refill(&run(1, &[(0, 1); 5], 10));
     import(&mut rig, 4..=5);
-    for (through, left) in [(22, 3..=5), (23, 4..=5), (25, 6..=5)] {
+    for (through, left) in [(22, 3..6), (23, 4..6), (25, 6..6)] {
         let effects = &mut Effects::default();
         rig.topic.release_through(through, effects);
         assert_eq!(ids(&mut rig), left.collect::<Vec<_>>(), "{through}");
