@@ -5,7 +5,7 @@ mod image;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use nsq_journal::{Chunk, Lsn, Position, Record, slice_records};
+use nsq_journal::{Chunk, Lsn, Position, Record, check_slice, slice_records};
 use nsq_queue::{Effects, Topic, TopicOptions};
 use serde::{Deserialize, Serialize};
 
@@ -145,8 +145,18 @@ impl Mirror {
         self.end = to;
     }
 
-    /// Bodies of a slice whose effects are in the image.
-    pub fn refill(&mut self, slice: &[u8], at: u32, chunk: &Arc<Chunk>) {
+    /// Bodies of a slice whose effects are in the image, unless it is of a mirror before this one: what the peer has
+    /// imported since its disk was lost bears the ids it had, and stands elsewhere.
+    pub fn refill(
+        &mut self,
+        (run, from, to): (u64, Lsn, Lsn),
+        slice: &[u8],
+        at: u32,
+        chunk: &Arc<Chunk>,
+    ) {
+        if !check_slice(self.incarnation, run, from, to, slice) {
+            return;
+        }
         for found in slice_records(slice, at) {
             let topic = replay::topic_of(&found.record);
             if let Some(topic) = topic.and_then(|topic| self.topics.get(&topic)) {
@@ -331,6 +341,56 @@ impl Copied {
                 }));
             }
             _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nsq_journal::{JournalOptions, RealDisk};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::options::Options;
+    use crate::pager::Housekeeping;
+    use crate::recovery::open_on;
+
+    #[test]
+    fn bodies_come_from_the_journal_that_is_mirrored() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = JournalOptions {
+            threads: false,
+            ..JournalOptions::default()
+        };
+        let options = Options::command("n").defaults();
+        let (clock, house) = (Clock::start(), Housekeeping::on_volume(1 << 30, 0));
+        let disk = RealDisk::new(dir.path());
+        let nsqd = open_on(disk, journal, options, clock, house).unwrap();
+        let topic = nsqd.topic("t").unwrap();
+        topic.publish(&nsqd, b"x", &[(0, 1)], 0).unwrap();
+        nsqd.journal.write(nsqd.journal.tail()).unwrap();
+        let told = nsqd.journal.reader().read(0, 1 << 20).unwrap().unwrap();
+        let place = (told.run, told.from, told.to);
+        let to = Position {
+            run: told.run,
+            lsn: told.to,
+        };
+        let mut writer = nsqd.journal.pool().chunk(0, told.bytes.len());
+        writer.unfilled()[..told.bytes.len()].copy_from_slice(&told.bytes);
+        writer.advance(told.bytes.len());
+        let chunk = writer.chunk();
+        let options = |name: &str| super::super::topic_options(&nsqd.options, name);
+        let level = Durability::Write;
+        for (incarnation, bodies) in [(nsqd.journal.incarnation(), 1), (7, 0)] {
+            let begin = Position { run: 1, lsn: 0 };
+            let mut mirror = Mirror::new(incarnation, "n", begin, 0, level);
+            let news = &mut News::default();
+            mirror.apply(to, &told.bytes, 0, chunk, &options, news);
+            let mut mirror = Mirror::from_image(mirror.image(), &options, level);
+            mirror.refill(place, &told.bytes, 0, chunk);
+            let topic = mirror.topics().next().unwrap();
+            let found = topic.live.read(|queue| queue.unfinished(0).messages.len());
+            assert_eq!(found, bodies);
         }
     }
 }
