@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rebased {
     ranges: BTreeMap<u64, Range>,
-    /// What was noted before this base is not extended: it may be let go of while what follows stays.
+    /// What was noted up to this base is not extended: it may be let go of while what follows stays.
     #[serde(skip)]
     begun: u64,
 }
@@ -24,17 +24,19 @@ struct Range {
     end: u64,
     /// Not above any, also after a cut.
     first_base: u64,
-    /// The lowest of the bases as they are. Checkpoints do not have it: 0 after a start, and more is in doubt than need
-    /// be.
-    #[serde(skip)]
-    low_base: u64,
     last_base: u64,
 }
 
 impl Rebased {
-    /// A list of what is unfinished begins behind `base`. At its end, all that was not listed again goes.
-    pub(crate) fn begin(&mut self, base: u64) {
-        self.begun = base;
+    /// What lies up to `base` may go, and what comes behind it stay: no range has of both.
+    pub(crate) fn part(&mut self, base: u64) {
+        self.begun = self.begun.max(base);
+    }
+
+    /// After a start it is not known where ranges were to be parted: none of them goes on.
+    pub(crate) fn part_here(&mut self) {
+        let last = self.ranges.values().map(|range| range.last_base).max();
+        self.part(last.unwrap_or(0));
     }
 
     /// The message at `pos` was imported by the record before `base`.
@@ -44,7 +46,7 @@ impl Rebased {
         if let Some((&start, range)) = self.ranges.range_mut(..pos).next_back()
             && range.end == pos
             && pos - start < LONGEST
-            && range.last_base >= self.begun
+            && range.last_base > self.begun
             && (range.last_base..range.last_base + NEAR).contains(&base)
         {
             range.end = pos + 1;
@@ -55,7 +57,6 @@ impl Rebased {
         let range = Range {
             end: pos + 1,
             first_base,
-            low_base: base,
             last_base: base,
         };
         self.ranges.insert(pos, range);
@@ -99,14 +100,6 @@ impl Rebased {
         clipped.filter(|(start, end)| start < end)
     }
 
-    /// Ranges of which it is not known what lies above `base`.
-    pub(crate) fn astride(&self, base: u64) -> impl Iterator<Item = (u64, u64)> {
-        let ranges = self.ranges.iter();
-        let astride =
-            ranges.filter(move |(_, range)| (range.low_base..range.last_base).contains(&base));
-        astride.map(|(&start, range)| (start, range.end))
-    }
-
     /// Takes back what came after `base`. False: for some ranges that cannot be told; theirs are not above it either.
     pub(crate) fn cut(&mut self, base: u64) -> bool {
         self.ranges.retain(|_, range| range.first_base <= base);
@@ -114,8 +107,8 @@ impl Rebased {
         for range in self.ranges.values_mut() {
             known &= range.last_base <= base;
             range.last_base = range.last_base.min(base);
-            range.low_base = range.low_base.min(range.first_base);
         }
+        self.begun = base;
         known
     }
 
@@ -179,7 +172,7 @@ mod tests {
     fn a_second_list_does_not_lift_what_only_the_first_had() {
         let mut rebased = Rebased::default();
         for (list, base) in [(1..5, 100), (3..5, 200)] {
-            rebased.begin(base);
+            rebased.part(base);
             for pos in list {
                 rebased.note(pos, base + pos);
             }
@@ -199,7 +192,6 @@ mod tests {
         assert_eq!(postcard::to_stdvec(&rebased)?, [1, 4, 7, 104, 106]);
         let read: Rebased = postcard::from_bytes(&[1, 4, 7, 104, 106])?;
         assert_eq!(read.of(5), Some(106));
-        assert_eq!(read.astride(50).collect::<Vec<_>>(), [(4, 7)]);
         Ok(())
     }
 }

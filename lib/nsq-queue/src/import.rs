@@ -123,9 +123,9 @@ impl<H: Host> Topic<H> {
         self.wake_parked(effects);
     }
 
-    /// A list of everything unfinished begins behind `base`: at its end, what it did not name is let go of.
-    pub fn begin_list(&mut self, base: u64) {
-        self.rebased.begin(base);
+    /// All up to `base` may be let go of: at the end of a list that begins there, or because somebody else takes it over.
+    pub fn part_bases(&mut self, base: u64) {
+        self.rebased.part(base);
     }
 
     /// The message was imported again, where it is: its base moves up.

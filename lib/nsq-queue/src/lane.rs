@@ -2,6 +2,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::Host;
 use crate::block::{BLOCK_MESSAGES, Block, Content, Entry};
+use crate::deliver::MISSING;
 
 /// The lanes of a topic. A position names its lane in the top bits, so positions of different
 /// lanes never clash.
@@ -204,10 +205,12 @@ impl<H: Host> Lane<H> {
         }
         match &block.content {
             Some(content) => {
-                let entries = &content.entries;
-                let at = entries
-                    .partition_point(|entry| block.first_base + u64::from(entry.base) <= base);
-                block.first_pos + at as u64
+                // Of bodies that are not there the base is not known either.
+                let above = |entry: &Entry| {
+                    entry.chunk != MISSING && block.first_base + u64::from(entry.base) > base
+                };
+                let at = content.entries.iter().position(above);
+                block.first_pos + at.unwrap_or(content.entries.len()) as u64
             }
             None if below => block.end_pos(),
             None => block.first_pos,

@@ -26,6 +26,7 @@ impl<H: Host> Topic<H> {
         topic.distributed = image.distributed;
         topic.held = image.held;
         topic.rebased = image.rebased;
+        topic.rebased.part_here();
         topic.message_count = image.message_count;
         topic.message_bytes = image.message_bytes;
         topic.distributed_count = image.distributed_count;

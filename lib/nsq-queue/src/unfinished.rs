@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::Host;
+use crate::channel::Channel;
 use crate::deliver::MISSING;
 use crate::lane::LaneKind;
 use crate::topic::Topic;
@@ -108,31 +109,15 @@ impl<H: Host> Topic<H> {
         batch
     }
 
-    /// Messages, with the numbers of the channels that wait for them, of which it is not known whether they lie above
-    /// `through`: they were imported where they are, among others. [`Topic::release_through`] has kept them.
-    pub fn in_doubt(&self, through: u64) -> Vec<(u64, u32)> {
-        let mut doubts = Vec::new();
-        for (from, to) in self.rebased.astride(through) {
-            let lane = &self.lanes[LaneKind::of(from) as usize];
-            let waiting = self.waiting_between(from, to);
-            for pos in from..to {
-                let Some(id) = lane.id_of_pos(pos) else {
-                    continue;
-                };
-                let pending = waiting.of(pos).into_iter();
-                doubts.extend(pending.map(|pending| (id, pending.channel)));
-            }
+    /// What the channel knows of the message, if it waits for it.
+    pub fn pending(&self, channel: &Channel, id: u64) -> Option<Pending> {
+        let pos = self.pos_of_id(id)?;
+        let fifo = LaneKind::of(pos) == LaneKind::Fifo;
+        if !channel.waits_at(pos, fifo) {
+            return None;
         }
-        doubts
-    }
-
-    /// Whether the channel of this name waits for the message.
-    pub fn waits_for(&self, channel: &str, id: u64) -> bool {
-        self.pos_of_id(id).is_some_and(|pos| {
-            let fifo = LaneKind::of(pos) == LaneKind::Fifo;
-            let channel = self.channel(channel);
-            channel.is_some_and(|channel| channel.waits_at(pos, fifo))
-        })
+        let mut pending = self.waiting_between(pos, pos + 1).of(pos).into_iter();
+        pending.find(|pending| pending.channel == channel.number)
     }
 
     /// The highest id of the messages that were published here and are waited for.

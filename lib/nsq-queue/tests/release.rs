@@ -385,21 +385,59 @@ fn the_body_stays_for_a_channel_that_is_added() {
     }
 }
 
+/// Bases of what was imported where it lies are known by ranges.
 #[test]
-fn what_a_release_keeps_for_want_of_knowledge_is_named() {
+fn what_somebody_took_over_is_told_from_what_came_later() {
     let mut rig = Rig::new(true);
-    rig.publish(1, 4, 0, 10);
-    rig.topic.replay_finish(1, 1, 4);
-    for id in 1..4 {
-        rig.import(id, 20 + id);
+    rig.publish(1, 5, 0, 10);
+    let ids = |rig: &mut Rig| rig.found().into_keys().collect::<Vec<_>>();
+    let import = |rig: &mut Rig, ids: std::ops::RangeInclusive<u64>| {
+        ids.for_each(|id| rig.import(id, 20 + id));
+    };
+    import(&mut rig, 1..=2);
+    rig.topic.part_bases(22);
+    import(&mut rig, 3..=3);
+    rig.topic = Topic::from_image(rig.topic.image(), options());
+    rig.topic.refill(&run(1, &[(0, 1); 5], 10));
+    import(&mut rig, 4..=5);
+    for (through, left) in [(22, 3..6), (23, 4..6), (25, 6..6)] {
+        let effects = &mut Effects::default();
+        rig.topic.release_through(through, effects);
+        assert_eq!(ids(&mut rig), left.collect::<Vec<_>>(), "{through}");
     }
-    rig.topic.release_through(22, &mut Effects::default());
-    assert_eq!(rig.found().len(), 3, "they are known as a range");
-    assert_eq!(rig.topic.in_doubt(22), [(1, 2), (2, 2), (3, 2)]);
-    assert_eq!(rig.topic.in_doubt(20), []);
-    assert_eq!(rig.topic.in_doubt(23), []);
-    assert!(rig.topic.waits_for("b", 1) && !rig.topic.waits_for("a", 1));
-    assert!(!rig.topic.waits_for("b", 4) && !rig.topic.waits_for("c", 1));
+}
+
+#[test]
+fn a_channel_tells_what_it_waits_for() {
+    let mut rig = Rig::new(true);
+    rig.publish(1, 2, 0, 10);
+    rig.topic.replay_finish(1, 1, 1);
+    let queue = &rig.topic;
+    let waits = |name, id| queue.pending(queue.channel(name).unwrap(), id);
+    assert_eq!((waits("a", 1), waits("a", 3)), (None, None));
+    for (name, channel, id) in [("b", 2, 1), ("a", 1, 2), ("b", 2, 2)] {
+        assert_eq!(waits(name, id).map(|it| it.channel), Some(channel));
+    }
+}
+
+/// It was finished, and imported once more: another block has its body after a restart.
+#[test]
+fn a_cut_is_exact_around_a_body_that_is_not_there() {
+    let mut rig = Rig::new(true);
+    let told = [(1, 21), (2, 22), (3, 23), (4, 24), (5, 25), (3, 50)];
+    for (id, base) in told {
+        rig.import(id, base);
+        if base == 25 {
+            (1..=2).for_each(|channel| rig.topic.replay_finish(channel, 3, 1));
+        }
+    }
+    rig.topic = Topic::from_image(rig.topic.image(), options());
+    for (id, base) in told {
+        rig.topic.refill_import(&run(id, &[(0, 1)], base));
+    }
+    rig.topic.finish_blocks();
+    assert!(rig.topic.cut(24));
+    assert_eq!(rig.found().into_keys().collect::<Vec<_>>(), [1, 2, 4]);
 }
 
 /// As a journal tells it that lost the record of a deletion, and a list that leaves it out.

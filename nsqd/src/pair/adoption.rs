@@ -98,6 +98,7 @@ pub(super) fn begin(
         from,
         through,
     })?;
+    mirror.part_bases();
     shared.adoption = Some(Adoption {
         incarnation,
         from,
@@ -271,11 +272,12 @@ fn import(
     Ok(imported)
 }
 
-fn takers(
+/// Who waits here for a message of the copy, whose channels are these, and who is done with it.
+fn takers<C>(
     nsqd: &Nsqd,
     queue: &Topic<NsqHost>,
     channels: &[(u32, String)],
-    message: &Unfinished<ChunkRef>,
+    message: &Unfinished<C>,
 ) -> Takers {
     let finishes = nsqd.pair.finishes.lock();
     let mut takers = Takers::default();
@@ -294,7 +296,11 @@ fn takers(
             _ if channel.ephemeral => takers.ephemeral.push(channel.number),
             Some(pending) if !is_done() => takers.waiting.push((channel.number, *pending)),
             None if message.held && !is_done() => {}
-            _ => takers.finished.push(channel.number),
+            // The copy may have let go of it, or the peer have thrown it away: neither finishes what is owned here.
+            _ => match queue.pending(channel, message.id) {
+                Some(pending) => takers.waiting.push((channel.number, pending)),
+                None => takers.finished.push(channel.number),
+            },
         }
     }
     takers
@@ -311,5 +317,65 @@ impl Shared {
     pub(super) fn is_importing(&self) -> bool {
         self.adoption
             .is_some_and(|adoption| adoption.done.is_none())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nsq_journal::{JournalOptions, RealDisk};
+    use nsq_queue::Pending;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::options::Options;
+    use crate::pager::Housekeeping;
+    use crate::recovery::open_on;
+
+    /// One of two channels has it here; in the copy the other one does.
+    #[test]
+    fn an_import_does_not_finish_what_waits_here() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = JournalOptions {
+            threads: false,
+            ..JournalOptions::default()
+        };
+        let options = Options::command("n").defaults();
+        let (clock, house) = (Clock::start(), Housekeeping::on_volume(1 << 30, 0));
+        let disk = RealDisk::new(dir.path());
+        let nsqd = open_on(disk, journal, options, clock, house).unwrap();
+        let topic = nsqd.topic("t").unwrap();
+        for channel in ["a", "b"] {
+            topic.create_channel(&nsqd, channel).unwrap();
+        }
+        topic.publish(&nsqd, b"x", &[(0, 1)], 0).unwrap();
+        topic.read(|queue| {
+            let own = queue.last_id().unwrap();
+            let channels = queue.channels();
+            let channels: Vec<_> = channels.map(|one| (one.number, one.name.clone())).collect();
+            let (a, b) = (channels[0].0, channels[1].0);
+            for (id, waiting, finished) in [(own, vec![a, b], vec![]), (own + 1, vec![b], vec![a])]
+            {
+                let pending = Pending {
+                    channel: b,
+                    attempts: 0,
+                    due: 0,
+                };
+                let message = Unfinished {
+                    id,
+                    timestamp: 0,
+                    base: 1,
+                    floor: 1,
+                    held: false,
+                    due: 0,
+                    pending: vec![pending],
+                    chunk: (),
+                    offset: 0,
+                    len: 1,
+                };
+                let takers = takers(&nsqd, queue, &channels, &message);
+                let waits: Vec<u32> = takers.waiting.iter().map(|taker| taker.0).collect();
+                assert_eq!((waits, takers.finished), (waiting, finished));
+            }
+        });
     }
 }

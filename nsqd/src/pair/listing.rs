@@ -172,7 +172,7 @@ fn list_finishes(nsqd: &Nsqd, topic: u32, finished: &FinishedIn) -> Result<(), J
 fn list_names(nsqd: &Nsqd, queue: &mut Topic<NsqHost>) -> Result<(), JournalError> {
     let (topic, name) = (queue.number, queue.name.as_str());
     let began = nsqd.journal.append(&Record::TopicCreate { topic, name })?;
-    queue.begin_list(began);
+    queue.part_bases(began);
     for channel in queue.channels().filter(|channel| !channel.ephemeral) {
         nsqd.journal.append(&Record::ChannelCreate {
             topic,

@@ -1,17 +1,20 @@
 //! The copy of the peer's journal: its topics, restored record by record and never delivered from.
 
+mod image;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use nsq_journal::{Chunk, Lsn, Position, Record, slice_records};
-use nsq_queue::{Effects, Topic, TopicImage, TopicOptions};
+use nsq_journal::{Chunk, Lsn, Position, Record, check_slice, slice_records};
+use nsq_queue::{Effects, Topic, TopicOptions};
 use serde::{Deserialize, Serialize};
 
 use super::Adoption;
-use crate::host::Page;
 use crate::live_topic::LiveTopic;
 use crate::options::Durability;
 use crate::replay;
+
+pub use image::MirrorImage;
 
 /// Numbers of mirrored topics have this bit, so that their spill files are nobody else's.
 const MIRRORED: u32 = 1 << 31;
@@ -57,28 +60,6 @@ impl Told {
             last: lsn,
         }
     }
-}
-
-/// As checkpoints keep it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct MirrorImage {
-    pub incarnation: u64,
-    pub node: String,
-    pub run: u64,
-    pub lsn: Lsn,
-    pub whole: bool,
-    pub hole_end: Lsn,
-    pub generation: u32,
-    pub released: Lsn,
-    pub topics: Vec<CopiedImage>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct CopiedImage {
-    pub number: u32,
-    pub told: Told,
-    pub channels: Vec<(u32, Told)>,
-    pub topic: TopicImage<Page>,
 }
 
 /// What concerns the own topics.
@@ -164,8 +145,18 @@ impl Mirror {
         self.end = to;
     }
 
-    /// Bodies of a slice whose effects are in the image.
-    pub fn refill(&mut self, slice: &[u8], at: u32, chunk: &Arc<Chunk>) {
+    /// Bodies of a slice whose effects are in the image, unless it is of a mirror before this one: what the peer has
+    /// imported since its disk was lost bears the ids it had, and stands elsewhere.
+    pub fn refill(
+        &mut self,
+        (run, from, to): (u64, Lsn, Lsn),
+        slice: &[u8],
+        at: u32,
+        chunk: &Arc<Chunk>,
+    ) {
+        if !check_slice(self.incarnation, run, from, to, slice) {
+            return;
+        }
         for found in slice_records(slice, at) {
             let topic = replay::topic_of(&found.record);
             if let Some(topic) = topic.and_then(|topic| self.topics.get(&topic)) {
@@ -229,7 +220,7 @@ impl Mirror {
         if let Some(topic) = self.topics.get_mut(&number) {
             topic.told.last = lsn;
             // Only lists name a topic again.
-            topic.live.restore(|queue| queue.begin_list(lsn));
+            topic.live.restore(|queue| queue.part_bases(lsn));
             return;
         }
         let queue = Topic::restoring(name, self.number(number), options(name));
@@ -288,6 +279,13 @@ impl Mirror {
         }
     }
 
+    /// What it has by now is taken over: the peer will let go of just that, if it can tell.
+    pub fn part_bases(&self) {
+        for topic in self.topics.values() {
+            topic.live.restore(|queue| queue.part_bases(self.end.lsn));
+        }
+    }
+
     /// The peer has lost what came after `position`, and so has what was adopted of it. Finishes seen in it stay true.
     pub fn cut(&mut self, position: Position, adoption: Option<&mut Adoption>, news: &mut News) {
         if let Some(adoption) = adoption {
@@ -309,57 +307,6 @@ impl Mirror {
             news.touched.push(Arc::clone(&topic.live));
         }
         self.end = position;
-    }
-
-    pub fn image(&self) -> MirrorImage {
-        let topics = self.topics.iter().map(|(&number, topic)| CopiedImage {
-            number,
-            told: topic.told,
-            channels: topic.channels.iter().map(|(&n, &told)| (n, told)).collect(),
-            topic: topic.live.read(|queue| queue.image()),
-        });
-        MirrorImage {
-            incarnation: self.incarnation,
-            node: self.node.clone(),
-            run: self.end.run,
-            lsn: self.end.lsn,
-            whole: self.whole,
-            hole_end: self.hole_end,
-            generation: self.generation,
-            released: self.released,
-            topics: topics.collect(),
-        }
-    }
-
-    pub fn from_image(
-        image: MirrorImage,
-        options: &dyn Fn(&str) -> TopicOptions,
-        level: Durability,
-    ) -> Self {
-        let topics = image.topics.into_iter().map(|topic| {
-            let options = options(&topic.topic.name);
-            let queue = Topic::from_image(topic.topic, options);
-            let copied = Copied {
-                live: LiveTopic::new(queue, level),
-                told: topic.told,
-                channels: topic.channels.into_iter().collect(),
-            };
-            (topic.number, copied)
-        });
-        Self {
-            incarnation: image.incarnation,
-            node: image.node,
-            end: Position {
-                run: image.run,
-                lsn: image.lsn,
-            },
-            whole: image.whole,
-            hole_end: image.hole_end,
-            generation: image.generation,
-            released: image.released,
-            topics: topics.collect(),
-            level,
-        }
     }
 }
 
@@ -394,6 +341,56 @@ impl Copied {
                 }));
             }
             _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nsq_journal::{JournalOptions, RealDisk};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::options::Options;
+    use crate::pager::Housekeeping;
+    use crate::recovery::open_on;
+
+    #[test]
+    fn bodies_come_from_the_journal_that_is_mirrored() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = JournalOptions {
+            threads: false,
+            ..JournalOptions::default()
+        };
+        let options = Options::command("n").defaults();
+        let (clock, house) = (Clock::start(), Housekeeping::on_volume(1 << 30, 0));
+        let disk = RealDisk::new(dir.path());
+        let nsqd = open_on(disk, journal, options, clock, house).unwrap();
+        let topic = nsqd.topic("t").unwrap();
+        topic.publish(&nsqd, b"x", &[(0, 1)], 0).unwrap();
+        nsqd.journal.write(nsqd.journal.tail()).unwrap();
+        let told = nsqd.journal.reader().read(0, 1 << 20).unwrap().unwrap();
+        let place = (told.run, told.from, told.to);
+        let to = Position {
+            run: told.run,
+            lsn: told.to,
+        };
+        let mut writer = nsqd.journal.pool().chunk(0, told.bytes.len());
+        writer.unfilled()[..told.bytes.len()].copy_from_slice(&told.bytes);
+        writer.advance(told.bytes.len());
+        let chunk = writer.chunk();
+        let options = |name: &str| super::super::topic_options(&nsqd.options, name);
+        let level = Durability::Write;
+        for (incarnation, bodies) in [(nsqd.journal.incarnation(), 1), (7, 0)] {
+            let begin = Position { run: 1, lsn: 0 };
+            let mut mirror = Mirror::new(incarnation, "n", begin, 0, level);
+            let news = &mut News::default();
+            mirror.apply(to, &told.bytes, 0, chunk, &options, news);
+            let mut mirror = Mirror::from_image(mirror.image(), &options, level);
+            mirror.refill(place, &told.bytes, 0, chunk);
+            let topic = mirror.topics().next().unwrap();
+            let found = topic.live.read(|queue| queue.unfinished(0).messages.len());
+            assert_eq!(found, bodies);
         }
     }
 }

@@ -12,7 +12,6 @@ use super::origin::word;
 use super::runs::Runs;
 use super::state::mirror_from;
 use super::{Pair, Shared, adoption};
-use crate::live_topic::LiveTopic;
 use crate::nsqd::Nsqd;
 use crate::options::Durability;
 
@@ -220,7 +219,7 @@ impl Pair {
     fn spread(&self, nsqd: &Arc<Nsqd>, news: News) {
         for topic in news.touched {
             match news.released {
-                Some(through) => self.let_go_of_copies(nsqd, &topic, through),
+                Some(through) => release(nsqd, &topic, through),
                 None => topic.change_now(nsqd, |_, _| ()),
             }
             if topic.read(|queue| queue.is_crowded()) {
@@ -236,35 +235,6 @@ impl Pair {
         for heard in news.finished {
             heard_of(nsqd, &heard);
         }
-    }
-
-    /// The peer has let go of a topic's messages up to `through`. Of some it is not known here where they stood: what
-    /// waits in the own topic, or was finished there, need not be kept as the peer's too. Nobody would tell of it again.
-    fn let_go_of_copies(&self, nsqd: &Arc<Nsqd>, copied: &Arc<LiveTopic>, through: Lsn) {
-        release(nsqd, copied, through);
-        let mut doubts = copied.read(|queue| {
-            let named = |(id, number)| Some((id, number, queue.channel_name(number)?.to_owned()));
-            let doubts = queue.in_doubt(through).into_iter();
-            doubts.filter_map(named).collect::<Vec<_>>()
-        });
-        let Some(own) = nsqd.find_topic(&copied.name).filter(|_| !doubts.is_empty()) else {
-            return;
-        };
-        own.read(|queue| {
-            let finishes = self.finishes.lock();
-            doubts.retain(|(id, _, name)| {
-                let channel = queue.channel(name);
-                channel.is_some_and(|channel| {
-                    queue.waits_for(name, *id)
-                        || finishes.contains(queue.number, channel.number, *id)
-                })
-            });
-        });
-        copied.restore(|queue| {
-            for (id, channel, _) in doubts {
-                queue.replay_finish(channel, id, 1);
-            }
-        });
     }
 
     /// The latest position that is kept at the level and was not acknowledged yet.
@@ -299,7 +269,7 @@ impl Pair {
         }
         if let Some(mirror) = shared.mirror.as_ref().filter(|mirror| mirror.released > 0) {
             for topic in mirror.topics() {
-                self.let_go_of_copies(nsqd, &topic.live, mirror.released);
+                release(nsqd, &topic.live, mirror.released);
             }
         }
     }

@@ -24,7 +24,7 @@ impl Restorer<'_> {
             return;
         };
         if lsn < self.pair_from {
-            return mirror.refill(slice, at, chunk);
+            return mirror.refill((run, from, to), slice, at, chunk);
         }
         if from != mirror.end.lsn {
             // What lies between was in a part of the own journal that cannot be read: the peer has to send a list.
@@ -83,6 +83,7 @@ impl Restorer<'_> {
                 from,
                 through,
             } => {
+                self.pair.mirror.iter().for_each(Mirror::part_bases);
                 self.pair.adoption = Some(Adoption {
                     incarnation,
                     from,

@@ -211,6 +211,20 @@ pub const MUTATIONS: &[Mutation] = &[
         checks: &[QUEUE],
     },
     Mutation {
+        name: "a range of bases goes over the end of an adoption",
+        file: "lib/nsq-queue/src/bases.rs",
+        old: "&& range.last_base > self.begun",
+        new: "&& range.last_base >= self.begun",
+        checks: &[QUEUE],
+    },
+    Mutation {
+        name: "an import finishes what waits here and not in the copy",
+        file: "nsqd/src/pair/adoption.rs",
+        old: "_ => match queue.pending(channel, message.id) {",
+        new: "_ => match queue.pending(channel, message.id).filter(|_| false) {",
+        checks: &[Tests(&["-p", "nsqd", "--lib", "pair::adoption"])],
+    },
+    Mutation {
         name: "call an import kept that is not",
         file: "nsqd/src/from_go/mod.rs",
         old: "nsqd.journal.sync()?;\n    let aside",
