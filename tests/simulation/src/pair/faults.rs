@@ -67,7 +67,8 @@ impl Director<'_> {
         self.world.note(&format!("{index} loses power"));
         if self.world.plan.level == Level::Write {
             excuse(self.world, &node.nsqd);
-            self.world.finishes.lock().power_cut();
+            let now = self.world.now();
+            self.world.finishes.lock().power_cut(now);
         }
         self.world.disks[index]
             .lock()

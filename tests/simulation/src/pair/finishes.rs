@@ -25,6 +25,8 @@ pub struct Accepted {
     pub node: usize,
     /// Which life of the node.
     pub life: u64,
+    /// When the consumer said it, and when it knew.
+    pub said: i64,
     pub at: i64,
 }
 
@@ -50,6 +52,8 @@ pub struct Finishes {
     /// The disks at the last look.
     disks: [u64; 2],
     look_at: i64,
+    /// What was finished before this time may have been taken back.
+    void_at: i64,
 }
 
 /// What the node that has kept its disk knows of, and perhaps not the other.
@@ -75,16 +79,18 @@ impl Single {
 
 impl Finishes {
     pub fn accepted(&mut self, one: Accepted) {
-        self.accepted.push(one);
+        if one.said > self.void_at {
+            self.accepted.push(one);
+        }
     }
 
     /// At level `write` a node loses what it had not synced, and with it what it had told its peer that it keeps: nothing
     /// that was finished before is final any more.
-    pub fn power_cut(&mut self) {
-        let (disks, look_at) = (self.disks, self.look_at);
+    pub fn power_cut(&mut self, now: i64) {
         *self = Self {
-            disks,
-            look_at,
+            void_at: now,
+            disks: self.disks,
+            look_at: self.look_at,
             ..Self::default()
         };
     }

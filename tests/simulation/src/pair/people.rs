@@ -16,6 +16,9 @@ use crate::plan::TOPICS;
 /// Most commands that wait for their answers.
 const WINDOW: usize = 10;
 
+/// By message id: the number in the body, and when FIN was sent.
+type Finishing = HashMap<[u8; 16], (u64, i64)>;
+
 pub async fn publish(world: Arc<PairWorld>, index: u64) {
     let mut random = StdRng::seed_from_u64(world.plan.seed ^ (0x9000 + index));
     let mut next = index << 32;
@@ -130,7 +133,7 @@ impl Consumer {
         let ready = random.random_range(1..=20);
         connection.send(format!("RDY {ready}\n").as_bytes()).await?;
         let mut left = random.random_range(1..500);
-        let mut finishing: HashMap<[u8; 16], u64> = HashMap::new();
+        let mut finishing: Finishing = HashMap::new();
         while left > 0 && !world.is_over() {
             left -= 1;
             match connection.frame().await? {
@@ -165,7 +168,7 @@ impl Consumer {
         random: &mut StdRng,
         id: [u8; 16],
         number: u64,
-        finishing: &mut HashMap<[u8; 16], u64>,
+        finishing: &mut Finishing,
     ) -> Option<()> {
         let text = String::from_utf8_lossy(&id).into_owned();
         let calm = world.is_draining();
@@ -181,7 +184,7 @@ impl Consumer {
         }
         let what = format!("is finished at {} on {}", self.node, self.channel);
         world.trace(number, &what);
-        finishing.insert(id, number);
+        finishing.insert(id, (number, world.now()));
         world.step();
         // TOUCH is answered if FIN was accepted.
         let finish = format!("FIN {text}\nTOUCH {text}\n");
@@ -193,13 +196,7 @@ impl Consumer {
     }
 
     /// The peer's consumers may have finished it, or the peer may own it now.
-    fn failed(
-        &self,
-        world: &PairWorld,
-        text: &str,
-        life: u64,
-        finishing: &mut HashMap<[u8; 16], u64>,
-    ) {
+    fn failed(&self, world: &PairWorld, text: &str, life: u64, finishing: &mut Finishing) {
         let mut words = text.split(' ');
         let (code, id) = (
             words.next(),
@@ -208,16 +205,17 @@ impl Consumer {
         let mut number = || id.and_then(|id: &[u8; 16]| finishing.remove(id));
         match code {
             Some("E_FIN_FAILED") => {
-                if let Some(number) = number() {
+                if let Some((number, _)) = number() {
                     let mut auditor = world.auditor.lock();
                     auditor.finish_failed(self.topic, self.channel, number);
                 }
             }
             Some("E_TOUCH_FAILED") => {
-                let accepted = number().map(|number| Accepted {
+                let accepted = number().map(|(number, said)| Accepted {
                     fate: (self.topic, self.channel, number),
                     node: self.node,
                     life,
+                    said,
                     at: world.now(),
                 });
                 accepted
