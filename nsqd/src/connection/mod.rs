@@ -7,12 +7,14 @@ mod attention;
 mod auth;
 mod buffers;
 mod commands;
+mod heartbeat;
 mod outbox;
 mod own_sync;
 mod pair;
 mod subscription;
 mod transport;
 mod upgrade;
+mod written;
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -21,7 +23,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use nsq_daemon::stream::Socket;
-use nsq_protocol::{Decoder, HEARTBEAT, MAGIC_V2, PairRole, ProtocolError, State};
+use nsq_protocol::{Decoder, MAGIC_V2, PairRole, ProtocolError, State};
 use tokio::time::Sleep;
 
 use crate::client::{Client, Waits};
@@ -360,46 +362,6 @@ impl<S: Socket> Connection<S> {
             self.closing = true;
             self.unsubscribe();
         }
-    }
-
-    /// Heartbeats and deadlines. False ends the connection.
-    fn time_passed(&mut self) -> bool {
-        let now = self.nsqd.clock.now();
-        let arrival = self.arrival_deadline(now);
-        if now >= arrival {
-            let client = &self.client.remote_address;
-            tracing::info!("client({client}): a command does not arrive, closing");
-            return false;
-        }
-        if self.heartbeat == 0 {
-            self.sleep_until(arrival.min(now + 3_600_000_000_000));
-            return true;
-        }
-        let silent = now - self.last_input >= 2 * self.heartbeat;
-        let stuck = !self.outbox.is_sent() && now - self.last_output >= self.heartbeat;
-        if silent || stuck {
-            let why = if silent {
-                "no input"
-            } else {
-                "takes no output"
-            };
-            tracing::info!("client({}): {why}, closing", self.client.remote_address);
-            return false;
-        }
-        if now >= self.next_heartbeat {
-            if self.magic_seen && !self.closing && self.upgrade.is_none() {
-                self.outbox.response(HEARTBEAT);
-            }
-            self.next_heartbeat = now + self.heartbeat;
-        }
-        let deadline = self.last_input + 2 * self.heartbeat;
-        self.sleep_until(deadline.min(self.next_heartbeat).min(arrival));
-        true
-    }
-
-    fn sleep_until(&mut self, at: i64) {
-        let at = self.nsqd.clock.instant(at);
-        self.timer.as_mut().reset(at);
     }
 
     fn end(&mut self) {
