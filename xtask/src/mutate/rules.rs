@@ -30,7 +30,7 @@ pub struct Edit {
 /// Names the rule that a run goes without.
 const SWITCH: &str = "NSQ_DROPPED_RULE";
 /// Worlds that are tried for each rule.
-const SEEDS: u64 = 1500;
+const SEEDS: u64 = 2500;
 /// No search takes longer: it hangs, and that is noticed too.
 const LONGEST: Duration = Duration::from_secs(1800);
 
