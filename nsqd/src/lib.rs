@@ -38,6 +38,8 @@ mod server;
 mod settings;
 mod stats;
 mod statsd;
+#[cfg(test)]
+mod test_node;
 mod timers;
 pub mod to_go;
 mod wake_up;

@@ -1,23 +1,10 @@
 use std::fs;
 
 use super::*;
-use crate::clock::Clock;
-use crate::options::Options;
-use crate::pager::Housekeeping;
-use crate::recovery::open_on;
-use nsq_journal::JournalOptions;
 
 /// A data path with two topics, 30 messages and a channel; what its files hold.
 fn written(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let journal = JournalOptions {
-        segment_bytes: 16 << 10,
-        threads: false,
-        ..JournalOptions::default()
-    };
-    let disk = RealDisk::new(dir);
-    let options = Options::command("n").defaults();
-    let (clock, house) = (Clock::start(), Housekeeping::on_volume(1 << 30, 0));
-    let nsqd = open_on(disk, journal, options, clock, house).unwrap();
+    let nsqd = crate::test_node::open(dir, Some(16 << 10));
     for name in ["orders", "events"] {
         let topic = nsqd.topic(name).unwrap();
         for _ in 0..15 {

@@ -322,27 +322,15 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use nsq_journal::{JournalOptions, RealDisk};
     use nsq_queue::Pending;
 
     use super::*;
-    use crate::clock::Clock;
-    use crate::options::Options;
-    use crate::pager::Housekeeping;
-    use crate::recovery::open_on;
 
     /// One of two channels has it here; in the copy the other one does.
     #[test]
     fn an_import_does_not_finish_what_waits_here() {
         let dir = tempfile::tempdir().unwrap();
-        let journal = JournalOptions {
-            threads: false,
-            ..JournalOptions::default()
-        };
-        let options = Options::command("n").defaults();
-        let (clock, house) = (Clock::start(), Housekeeping::on_volume(1 << 30, 0));
-        let disk = RealDisk::new(dir.path());
-        let nsqd = open_on(disk, journal, options, clock, house).unwrap();
+        let nsqd = crate::test_node::open(dir.path(), None);
         let topic = nsqd.topic("t").unwrap();
         for channel in ["a", "b"] {
             topic.create_channel(&nsqd, channel).unwrap();

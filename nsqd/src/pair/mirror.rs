@@ -347,25 +347,12 @@ impl Copied {
 
 #[cfg(test)]
 mod tests {
-    use nsq_journal::{JournalOptions, RealDisk};
-
     use super::*;
-    use crate::clock::Clock;
-    use crate::options::Options;
-    use crate::pager::Housekeeping;
-    use crate::recovery::open_on;
 
     #[test]
     fn bodies_come_from_the_journal_that_is_mirrored() {
         let dir = tempfile::tempdir().unwrap();
-        let journal = JournalOptions {
-            threads: false,
-            ..JournalOptions::default()
-        };
-        let options = Options::command("n").defaults();
-        let (clock, house) = (Clock::start(), Housekeeping::on_volume(1 << 30, 0));
-        let disk = RealDisk::new(dir.path());
-        let nsqd = open_on(disk, journal, options, clock, house).unwrap();
+        let nsqd = crate::test_node::open(dir.path(), None);
         let topic = nsqd.topic("t").unwrap();
         topic.publish(&nsqd, b"x", &[(0, 1)], 0).unwrap();
         nsqd.journal.write(nsqd.journal.tail()).unwrap();
