@@ -72,7 +72,7 @@ struct Options {
     /// Redis, for `durable`
     #[arg(long)]
     redis_server: Option<PathBuf>,
-    /// a first impression, in less than half a minute
+    /// a first impression, in a minute or two
     #[arg(long)]
     quick: bool,
     /// these rows only, by their keys
