@@ -230,7 +230,12 @@ fn background(nsqd: &Arc<Nsqd>, ports: Ports) -> JoinSet<()> {
     tasks.spawn(pair::run_watch(Arc::clone(nsqd)));
     tasks.spawn(drain::run(Arc::clone(nsqd)));
     tasks.spawn(pair::run_adoption(Arc::clone(nsqd)));
-    tasks.spawn(wake_up::run(Arc::clone(&nsqd.journal)));
+    let journal = Arc::clone(&nsqd.journal);
+    tasks.spawn(async move {
+        if let Err(error) = wake_up::run(journal).await {
+            tracing::warn!("the journal's thread wakes connections itself: {error}");
+        }
+    });
     tasks
 }
 

@@ -19,6 +19,11 @@ pub trait Waiter: Send + Sync {
     /// Called once `durable()` has reached the position, or the journal is poisoned: look at
     /// [`crate::Journal::health`]. Must not block; may be called from within [`crate::Journal::sync_soon`].
     fn wake(self: Arc<Self>);
+
+    /// Waking it wakes no task: whoever is at hand may do it.
+    fn is_light(&self) -> bool {
+        false
+    }
 }
 
 /// Wakes all of them.
@@ -110,7 +115,7 @@ impl Log {
         let ready = self.waiting.lock().reached(durable);
         let count = ready.len();
         match self.wake_all.get() {
-            Some(wake_all) if ready.len() > 1 => wake_all(ready),
+            Some(wake_all) if !ready.iter().all(|one| one.is_light()) => wake_all(ready),
             _ => ready.into_iter().for_each(Waiter::wake),
         }
         count

@@ -229,8 +229,8 @@ impl Journal {
         self.log.sync_soon(upto, waiter);
     }
 
-    /// Has those whom a sync serves woken by `wake_all`, if they are more than one: a runtime can do that with less
-    /// effort from within than the sync thread can from outside. Only the first call counts.
+    /// Has those whom a sync serves woken by `wake_all`: a runtime can do that with less effort from within than the
+    /// sync thread can from outside. Only the first call counts.
     pub fn wake_by(&self, wake_all: WakeAll) {
         // A second one would be as good as the first.
         let _ = self.log.wake_all.set(wake_all);

@@ -32,6 +32,10 @@ impl Waiter for OwnSync {
             Client::wake(&self.client);
         }
     }
+
+    fn is_light(&self) -> bool {
+        true
+    }
 }
 
 impl<S: Socket> Connection<S> {
@@ -43,12 +47,12 @@ impl<S: Socket> Connection<S> {
         }
         let make = || OwnSync::new(journal, &self.client);
         let own_sync = self.own_sync.get_or_insert_with(make);
-        journal.sync_soon(kept.at, own_sync.clone());
         if alone {
-            // The peer need not wait until the sync thread is awake. Where several wait, that writes for all; and if it
-            // cannot be written now, the sync thread sees the same.
+            // The peer need not wait until the sync thread is awake, nor the link for a word from there. Where several
+            // wait, that writes for all; and if it cannot be written now, the sync thread sees the same.
             let _ = journal.try_write(kept.at);
         }
+        journal.sync_soon(kept.at, own_sync.clone());
     }
 }
 

@@ -46,6 +46,11 @@ impl Pair {
         alone
     }
 
+    /// More than one connection waits for the peer.
+    pub(super) fn several_wait(&self) -> bool {
+        self.gate.lock().clients.len() > 1
+    }
+
     /// The peer no longer holds up the client's answers.
     fn let_out(&self, nsqd: &Nsqd, kept: Kept, client: &Arc<Client>) {
         match kept.level {

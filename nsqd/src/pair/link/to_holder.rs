@@ -14,7 +14,6 @@ use super::super::listing;
 use super::super::origin::{Start, position, word};
 use super::{End, HEARTBEAT, Side, Told};
 use crate::nsqd::Nsqd;
-use crate::options::Durability;
 
 /// Bytes on their way: sent and not acknowledged.
 const WINDOW: Lsn = 8 << 20;
@@ -225,8 +224,8 @@ impl Side for Sender {
             Phase::Silent(at) if at <= Instant::now() => self.hello(out),
             Phase::Silent(_) | Phase::Asking => {}
             Phase::Streaming { .. } => {
-                if self.nsqd.options.durability == Durability::Fsync && self.is_behind() {
-                    // Others wait for this sync; what is written goes out meanwhile.
+                if self.is_behind() && self.nsqd.pair.several_wait() {
+                    // More of them are about to publish: their messages go with this record.
                     tokio::task::yield_now().await;
                 }
                 self.stream(out)?;
