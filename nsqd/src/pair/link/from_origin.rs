@@ -181,6 +181,8 @@ impl Side for Receiver {
                 Durability::Fsync => {
                     let waiter: Arc<dyn Waiter> = self.told.clone();
                     journal.sync_soon(staged, waiter);
+                    // The sync thread takes a moment to awake: it may find this written, or does it itself.
+                    let _ = journal.try_write(staged);
                 }
                 _ => {
                     let written = journal.write(staged);
