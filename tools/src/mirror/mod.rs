@@ -46,15 +46,15 @@ async fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 /// Relays for ever; returns when that makes no sense.
-async fn carry_on(options: &Options) -> anyhow::Error {
-    let tls = match connect::tls(&options.access) {
-        Ok(tls) => tls,
-        Err(error) => return error.into(),
-    };
+pub async fn carry_on(options: &Options) -> anyhow::Error {
+    // A mistake at the start; later they may be half exchanged.
+    if let Err(error) = connect::tls(&options.access) {
+        return error.into();
+    }
     let mut pause = BACK_OFF.0;
     loop {
         let began = tokio::time::Instant::now();
-        let ended = carry(options, tls.as_ref()).await;
+        let ended = carry(options).await;
         // A link that held for a while is tried again at once.
         pause = match began.elapsed() > BACK_OFF.1 {
             true => BACK_OFF.0,
@@ -68,7 +68,14 @@ async fn carry_on(options: &Options) -> anyhow::Error {
     }
 }
 
-async fn carry(options: &Options, tls: Option<&connect::Tls>) -> anyhow::Result<()> {
+/// One link, until it ends.
+///
+/// # Errors
+/// Why there is none, or why it ended.
+pub async fn carry(options: &Options) -> anyhow::Result<()> {
+    // Read for each link: certificates are renewed, and authorities exchanged.
+    let tls = connect::tls(&options.access)?;
+    let tls = tls.as_ref();
     let secret = options.access.auth_secret.as_str();
     let origin = connect::connect(&options.origin, tls, Feature::Pair).await?;
     let origin = link(origin, PairRole::Origin, secret).await?;

@@ -76,6 +76,22 @@ fn under_load(kubectl: &Kubectl, directory: &Path) -> Result<()> {
     ensure!(after == before, "a node was restarted for that");
     let (_, _, duplicates) = load.end(kubectl, moment)?;
     println!("   duplicates {duplicates}");
+    mirrored(kubectl, 60)?;
+    another_authority(kubectl, directory)
+}
+
+/// Whatever links nodes anew takes that up too: no sidecar is restarted for it.
+fn another_authority(kubectl: &Kubectl, directory: &Path) -> Result<()> {
+    authority(directory)?;
+    let third = certificate(directory, "3003", NAMES)?;
+    secret(kubectl, directory, &third)?;
+    kubectl.until(
+        "nodes serve a certificate of another authority",
+        180,
+        |kubectl| serves(kubectl, "3003"),
+    )?;
+    kubectl.run(&["delete", "pod", "demo-nsqd-0-0"])?;
+    cluster_ready(kubectl)?;
     mirrored(kubectl, 60)
 }
 
