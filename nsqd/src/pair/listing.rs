@@ -35,12 +35,6 @@ pub(super) async fn run(nsqd: Arc<Nsqd>, link: u64, from: Lsn) {
 }
 
 impl Pair {
-    /// Whether this link is the one that counts.
-    pub(super) fn is_current(&self, link: u64) -> bool {
-        let shared = self.shared.lock();
-        shared.origin_link == link && shared.origin_up
-    }
-
     /// Ends the link: it begins anew.
     fn drop_link(&self, link: u64) {
         let mut shared = self.shared.lock();
@@ -52,17 +46,11 @@ impl Pair {
         self.origin_news.tell();
     }
 
-    /// What the peer has; nothing more goes out on a link that does not count.
-    pub(super) fn acked_by(&self, link: u64) -> Lsn {
+    /// How far the peer has come on a stream that began at `begin`: it acknowledges nothing before that, and a blank one
+    /// has nothing. `None`: the link does not count, nothing more goes out on it.
+    pub(super) fn reached_by(&self, link: u64, begin: Lsn) -> Option<Lsn> {
         let shared = self.shared.lock();
-        match shared.origin_link == link {
-            true => shared.copy.acked,
-            false => 0,
-        }
-    }
-
-    fn acked(&self) -> Lsn {
-        self.shared.lock().copy.acked
+        (shared.origin_link == link && shared.origin_up).then(|| shared.copy.acked.max(begin))
     }
 }
 
@@ -84,7 +72,7 @@ async fn list_all(nsqd: &Arc<Nsqd>, link: u64, from: Lsn) -> Result<bool, Journa
     let mut finished = nsqd.pair.finished();
     for (number, topic) in topics {
         let finished = finished.remove(&number).unwrap_or_default();
-        if !list_topic(nsqd, &topic, link, &finished).await? {
+        if !list_topic(nsqd, &topic, (link, from), &finished).await? {
             return Ok(false);
         }
     }
@@ -108,7 +96,7 @@ async fn list_all(nsqd: &Arc<Nsqd>, link: u64, from: Lsn) -> Result<bool, Journa
 async fn list_topic(
     nsqd: &Arc<Nsqd>,
     topic: &Arc<LiveTopic>,
-    link: u64,
+    (link, begin): (u64, Lsn),
     finished: &FinishedIn,
 ) -> Result<bool, JournalError> {
     topic.change_now(nsqd, |queue, _| match topic.is_deleted() {
@@ -117,10 +105,10 @@ async fn list_topic(
     })?;
     let mut at = Some(0);
     while let Some(from) = at {
-        if !nsqd.pair.is_current(link) {
+        let Some(reached) = nsqd.pair.reached_by(link, begin) else {
             return Ok(false);
-        }
-        if nsqd.journal.tail() > nsqd.pair.acked() + AHEAD {
+        };
+        if nsqd.journal.tail() > reached + AHEAD {
             nsqd.journal.write(nsqd.journal.tail())?;
             tokio::time::sleep(LOOK).await;
             continue;

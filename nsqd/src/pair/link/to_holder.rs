@@ -42,6 +42,8 @@ enum Phase {
     Asking,
     /// Records are sent.
     Streaming {
+        /// From here.
+        begin: Lsn,
         /// The peer was sent everything before this.
         sent: Lsn,
         /// Read so far: what lies between holds nothing for the peer.
@@ -96,7 +98,11 @@ impl Sender {
         }
         .encode(out);
         let at = start.position.lsn;
-        self.phase = Phase::Streaming { sent: at, read: at };
+        self.phase = Phase::Streaming {
+            begin: at,
+            sent: at,
+            read: at,
+        };
         if start.list {
             // The list begins behind everything that the peer may have missed.
             let from = self.nsqd.journal.tail();
@@ -112,7 +118,7 @@ impl Sender {
     }
 
     fn note_lag(&self) {
-        if let Phase::Streaming { sent, read } = self.phase {
+        if let Phase::Streaming { sent, read, .. } = self.phase {
             let (tail, now) = (self.nsqd.journal.tail(), self.nsqd.clock.now());
             let pair = &self.nsqd.pair;
             let reached = {
@@ -126,11 +132,14 @@ impl Sender {
     }
 
     fn stream(&mut self, out: &mut Vec<u8>) -> Result<(), End> {
-        let Phase::Streaming { sent, read } = &mut self.phase else {
+        let Phase::Streaming { begin, sent, read } = &mut self.phase else {
             return Ok(());
         };
         let counters = &self.nsqd.pair.counters;
-        while out.len() < super::OUTBOX && *sent < self.nsqd.pair.acked_by(self.link) + WINDOW {
+        while out.len() < super::OUTBOX
+            && let Some(reached) = self.nsqd.pair.reached_by(self.link, *begin)
+            && *sent < reached + WINDOW
+        {
             let slice = match self.reader.read(*read, RECORD) {
                 Ok(Some(slice)) => slice,
                 Ok(None) => break,
