@@ -140,6 +140,8 @@ impl Side for Receiver {
                 let start = (position(at), whole);
                 let started = pair.started(&self.nsqd, self.link, self.incarnation, start);
                 started.map_err(|refusal| End::Because(refusal.to_string()))?;
+                // Where nothing follows, nobody else has this kept, and the own peer would wait for it.
+                self.staged = self.nsqd.journal.tail();
                 self.phase = Phase::Receiving;
             }
             (
