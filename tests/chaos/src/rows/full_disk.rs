@@ -128,16 +128,25 @@ fn drive(program: &Program, data: &Path, crowd: &Crowd<'_>, rounds: usize) -> Re
 fn pause(server: &mut Server, verb: &str) -> Result<()> {
     for (topic, channels) in TOPICS {
         for channel in *channels {
-            server.ask(
-                "POST",
-                &format!("/channel/{verb}?topic={topic}&channel={channel}"),
-            )?;
+            let path = format!("/channel/{verb}?topic={topic}&channel={channel}");
+            // Publishers may have used what room there was. Whoever consumes still makes some.
+            let mut last = None;
+            let told = wait(RESUMES_WITHIN, || match server.ask("POST", &path) {
+                Ok(_) => true,
+                Err(error) => {
+                    last = Some(error);
+                    false
+                }
+            });
+            if let (false, Some(error)) = (told, last) {
+                return Err(error);
+            }
         }
     }
     Ok(())
 }
 
-fn wait(patience: Duration, done: impl Fn() -> bool) -> bool {
+fn wait(patience: Duration, mut done: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + patience;
     while Instant::now() < deadline {
         if done() {
