@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use nsq_journal::{JournalOptions, RealDisk};
+use nsq_journal::{Disk, JournalOptions, RealDisk};
 
 use crate::clock::Clock;
 use crate::nsqd::Nsqd;
@@ -13,6 +13,11 @@ use crate::recovery::open_on;
 
 /// On that data path; with other segments than usual, if they are to be many.
 pub fn open(data: &Path, segment_bytes: Option<u64>) -> Arc<Nsqd> {
+    open_disk(RealDisk::new(data), segment_bytes)
+}
+
+/// On that disk.
+pub fn open_disk(disk: Arc<dyn Disk>, segment_bytes: Option<u64>) -> Arc<Nsqd> {
     let defaults = JournalOptions::default();
     let journal = JournalOptions {
         segment_bytes: segment_bytes.unwrap_or(defaults.segment_bytes),
@@ -21,5 +26,5 @@ pub fn open(data: &Path, segment_bytes: Option<u64>) -> Arc<Nsqd> {
     };
     let options = Options::command("n").defaults();
     let (clock, house) = (Clock::start(), Housekeeping::on_volume(1 << 30, 0));
-    open_on(RealDisk::new(data), journal, options, clock, house).unwrap()
+    open_on(disk, journal, options, clock, house).unwrap()
 }

@@ -75,22 +75,11 @@ pub async fn run(journal: Arc<Journal>) -> io::Result<()> {
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use nsq_journal::Record;
     use nsq_journal::sim::SimDisk;
-    use nsq_journal::{Chunk, JournalOptions, Lsn, Record, Replay};
     use tokio::sync::Notify;
 
     use super::*;
-
-    struct Nothing;
-    impl Replay for Nothing {
-        fn checkpoint(&mut self, _: &[u8]) -> Result<(), String> {
-            Ok(())
-        }
-        fn record(&mut self, _: Lsn, _: Lsn, _: Record<'_>, _: &Arc<Chunk>) -> Result<(), String> {
-            Ok(())
-        }
-        fn quarantined(&mut self, _: Lsn, _: Lsn, _: &str) {}
-    }
 
     #[derive(Default)]
     struct Sleeper {
@@ -125,28 +114,23 @@ mod tests {
 
     #[tokio::test]
     async fn the_task_wakes_and_after_its_end_the_journals_thread() {
-        let options = JournalOptions {
-            threads: false,
-            free_floor: 0,
-            ..JournalOptions::default()
-        };
-        let journal = Journal::open(SimDisk::new(), options, &mut Nothing).unwrap();
-        let journal = Arc::new(journal);
-        let task = tokio::spawn(run(Arc::clone(&journal)));
+        let nsqd = crate::test_node::open_disk(SimDisk::new(), None);
+        let journal = &nsqd.journal;
+        let task = tokio::spawn(run(Arc::clone(journal)));
         // One thread runs all tasks here: the other one waits for the pipe after this.
         tokio::task::yield_now().await;
 
         for _ in 0..2 {
-            let (sleeper, at_once) = sync(&journal, false);
+            let (sleeper, at_once) = sync(journal, false);
             assert!(!at_once);
             sleeper.told.notified().await;
         }
-        assert!(sync(&journal, true).1, "light ones need no task");
+        assert!(sync(journal, true).1, "light ones need no task");
 
-        let (sleeper, _) = sync(&journal, false);
+        let (sleeper, _) = sync(journal, false);
         task.abort();
         assert!(task.await.unwrap_err().is_cancelled());
         assert!(sleeper.woken.load(Ordering::SeqCst), "told before the end");
-        assert!(sync(&journal, false).1, "after the end");
+        assert!(sync(journal, false).1, "after the end");
     }
 }

@@ -6,39 +6,18 @@ mod support;
 
 use nsq_http_api::PairStatus;
 use nsq_protocol::{PairMessage, PairPosition, PairRole};
-use nsq_tools::mirror::{introduce, link, relay};
+use nsq_tools::mirror::relay;
 use nsqlookupd::Nsqlookupd;
 use support::lookupd::nsqlookupd;
+use support::pair::{link, status, until};
 use support::{Node, http};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
-
-async fn status(node: &Node) -> PairStatus {
-    serde_json::from_str(&http::ask(node, "GET /pair", b"").await.body).unwrap()
-}
-
-/// Asks until it is so.
-async fn until(node: &Node, is_so: impl Fn(&PairStatus) -> bool) -> PairStatus {
-    loop {
-        let status = status(node).await;
-        if is_so(&status) {
-            return status;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-}
 
 /// The journal of one to the other.
 async fn carry(origin: &Node, holder: &Node) -> AbortHandle {
-    let connect = async |node: &Node, role| {
-        let stream = TcpStream::connect(&node.tcp).await.unwrap();
-        link(introduce(stream).await.unwrap(), role, "")
-            .await
-            .unwrap()
-    };
-    let from = connect(origin, PairRole::Origin).await;
-    let to = connect(holder, PairRole::Holder).await;
+    let from = link(origin, PairRole::Origin).await;
+    let to = link(holder, PairRole::Holder).await;
     let relayed = tokio::spawn(async move { drop(relay(from, to).await) });
     relayed.abort_handle()
 }
@@ -126,9 +105,7 @@ async fn a_peer_that_died_right_behind_its_hello_is_adopted() {
         lost: None,
     }
     .encode(&mut hello);
-    let stream = TcpStream::connect(&b.tcp).await.unwrap();
-    let stream = introduce(stream).await.unwrap();
-    let mut stream = link(stream, PairRole::Holder, "").await.unwrap();
+    let mut stream = link(&b, PairRole::Holder).await;
     stream.write_all(&hello).await.unwrap();
     // It is welcome.
     assert!(stream.read(&mut [0; 1]).await.unwrap() > 0);

@@ -6,12 +6,11 @@ mod support;
 
 use std::ffi::OsString;
 use std::fs;
-use std::time::Duration;
 
-use nsq_http_api::PairStatus;
-use nsq_tools::mirror::{Options, carry, carry_on};
+use nsq_tools::mirror::{Options, carry};
+use support::Node;
+use support::pair::until;
 use support::upgrade::Cert;
-use support::{Node, http};
 
 async fn node(name: &str, peer: &str, id: u8, cert: &Cert) -> Node {
     let pair = [
@@ -50,20 +49,13 @@ async fn another_authority_is_taken_up_with_the_next_link() {
         "{refused:#}"
     );
 
-    let carrier = tokio::spawn(async move { carry_on(&options).await });
-    // One thread runs all tasks here: that one is at its first link after this.
-    tokio::task::yield_now().await;
     fs::copy(cert.path("cert"), &authority).unwrap();
-    for node in [&a, &b] {
-        loop {
-            let told = http::ask(node, "GET /pair", b"").await.body;
-            let status: PairStatus = serde_json::from_str(&told).unwrap();
-            if status.origin_link || status.holder_link {
-                break;
-            }
-            assert!(!carrier.is_finished());
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+    let linked = async {
+        until(&a, |status| status.origin_link).await;
+        until(&b, |status| status.holder_link).await;
+    };
+    tokio::select! {
+        ended = carry(&options) => panic!("no link: {ended:?}"),
+        () = linked => {}
     }
-    carrier.abort();
 }

@@ -5,10 +5,9 @@
 mod support;
 
 use nsq_protocol::{PairMessage, PairMirror, PairPosition, PairRole};
-use nsq_tools::mirror::{introduce, link};
 use support::Node;
+use support::pair::link;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// Reads until a message is one that is looked for.
 async fn until<T>(
@@ -39,9 +38,7 @@ async fn a_list_goes_out_before_anything_is_acknowledged() {
         publisher.publish("t", &body).await;
     }
 
-    let stream = TcpStream::connect(&node.tcp).await.unwrap();
-    let stream = introduce(stream).await.unwrap();
-    let mut stream = link(stream, PairRole::Origin, "").await.unwrap();
+    let mut stream = link(&node, PairRole::Origin).await;
     let mut input = Vec::new();
     let hello = |message: &PairMessage<'_>| match message {
         PairMessage::Hello { end, .. } => Some(*end),

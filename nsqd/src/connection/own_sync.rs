@@ -58,39 +58,18 @@ impl<S: Socket> Connection<S> {
 
 #[cfg(test)]
 mod tests {
+    use nsq_journal::Record;
     use nsq_journal::sim::{Faults, SimDisk};
-    use nsq_journal::{JournalOptions, Lsn, Record, Replay};
 
     use super::*;
-
-    struct Nobody;
-    impl Replay for Nobody {
-        fn checkpoint(&mut self, _: &[u8]) -> Result<(), String> {
-            Ok(())
-        }
-        fn record(
-            &mut self,
-            _: Lsn,
-            _: Lsn,
-            _: Record<'_>,
-            _: &Arc<nsq_journal::Chunk>,
-        ) -> Result<(), String> {
-            Ok(())
-        }
-        fn quarantined(&mut self, _: Lsn, _: Lsn, _: &str) {}
-    }
 
     #[test]
     fn only_a_journal_that_failed_wakes_the_client() -> Result<(), nsq_journal::JournalError> {
         let disk = SimDisk::new();
-        let options = JournalOptions {
-            threads: false,
-            free_floor: 0,
-            ..JournalOptions::default()
-        };
-        let journal = Journal::open(disk.clone(), options, &mut Nobody)?;
+        let nsqd = crate::test_node::open_disk(disk.clone(), None);
+        let journal = &nsqd.journal;
         let client = Client::new(1, "client".to_owned(), 0);
-        let own = OwnSync::new(&journal, &client);
+        let own = OwnSync::new(journal, &client);
         for (sync_fails, woken) in [(false, false), (true, true)] {
             disk.set_faults(Faults {
                 sync_fails_after: sync_fails.then_some(1),

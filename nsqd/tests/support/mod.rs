@@ -6,6 +6,7 @@ pub mod auth_server;
 pub mod files;
 pub mod http;
 pub mod lookupd;
+pub mod pair;
 pub mod script;
 pub mod upgrade;
 pub mod wire;

@@ -46,7 +46,7 @@ async fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 /// Relays for ever; returns when that makes no sense.
-pub async fn carry_on(options: &Options) -> anyhow::Error {
+async fn carry_on(options: &Options) -> anyhow::Error {
     // A mistake at the start; later they may be half exchanged.
     if let Err(error) = connect::tls(&options.access) {
         return error.into();

@@ -129,24 +129,20 @@ fn pause(server: &mut Server, verb: &str) -> Result<()> {
     for (topic, channels) in TOPICS {
         for channel in *channels {
             let path = format!("/channel/{verb}?topic={topic}&channel={channel}");
+            let deadline = Instant::now() + RESUMES_WITHIN;
             // Publishers may have used what room there was. Whoever consumes still makes some.
-            let mut last = None;
-            let told = wait(RESUMES_WITHIN, || match server.ask("POST", &path) {
-                Ok(_) => true,
-                Err(error) => {
-                    last = Some(error);
-                    false
+            while let Err(error) = server.ask("POST", &path) {
+                if !error.to_string().contains("DISK_FULL") || Instant::now() >= deadline {
+                    return Err(error);
                 }
-            });
-            if let (false, Some(error)) = (told, last) {
-                return Err(error);
+                std::thread::sleep(LOOK);
             }
         }
     }
     Ok(())
 }
 
-fn wait(patience: Duration, mut done: impl FnMut() -> bool) -> bool {
+fn wait(patience: Duration, done: impl Fn() -> bool) -> bool {
     let deadline = Instant::now() + patience;
     while Instant::now() < deadline {
         if done() {
