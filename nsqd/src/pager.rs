@@ -19,6 +19,8 @@ use crate::nsqd::Nsqd;
 
 /// [`Housekeeping::kept_for_peer`] on a large volume.
 const KEPT_FOR_PEER: u64 = 1 << 30;
+/// [`Housekeeping::sent_to_peer`].
+const SENT_TO_PEER: u64 = 8 << 20;
 
 /// How much there may be of everything.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +32,8 @@ pub struct Housekeeping {
     /// How far the peer of a pair may be behind before the journal goes on without it, bytes: it is sent a list
     /// then.
     pub kept_for_peer: u64,
+    /// What may be on its way to the peer, sent and not acknowledged, bytes. A list runs twice as far ahead of it.
+    pub sent_to_peer: u64,
     /// Spill files are no larger than this: their space comes back file by file.
     pub spill_file: u64,
     /// How much memory messages may take.
@@ -48,6 +52,7 @@ impl Housekeeping {
             checkpoint_every: (journal_kept / 4).min(memory.soft as u64 / 2),
             journal_kept,
             kept_for_peer: (bytes / 4).min(KEPT_FOR_PEER),
+            sent_to_peer: SENT_TO_PEER,
             spill_file: (bytes / 32).max(SPILL_FILE_MIN),
             memory,
         }
@@ -137,6 +142,10 @@ impl Pager {
 
     pub(crate) fn kept_for_peer(&self) -> u64 {
         self.housekeeping.kept_for_peer
+    }
+
+    pub(crate) fn sent_to_peer(&self) -> u64 {
+        self.housekeeping.sent_to_peer
     }
 
     pub(crate) fn stop(&self) {

@@ -23,6 +23,7 @@ fn start(disk: &Arc<SimDisk>, every: u64) -> Arc<Nsqd> {
     let housekeeping = Housekeeping {
         checkpoint_every: every,
         kept_for_peer: 0,
+        sent_to_peer: 0,
         journal_kept: every,
         ..Housekeeping::on_volume(1 << 30, 0)
     };

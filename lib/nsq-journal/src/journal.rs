@@ -251,6 +251,11 @@ impl Journal {
         self.log.commit();
     }
 
+    /// Whether somebody waits for a sync.
+    pub fn is_waited_for(&self) -> bool {
+        !self.log.waiting.lock().is_empty()
+    }
+
     /// Does what the keeper thread would: a spare segment, the free space, syncing full segments. For journals
     /// without threads.
     ///

@@ -13,8 +13,6 @@ use crate::host::{ChunkRef, NsqHost};
 use crate::live_topic::LiveTopic;
 use crate::nsqd::Nsqd;
 
-/// How far a list runs ahead of the peer's acknowledgements, bytes.
-const AHEAD: u64 = 16 << 20;
 /// Finishes told in one record.
 const RANGES: usize = 1000;
 /// How soon the peer's progress is looked at again.
@@ -108,7 +106,7 @@ async fn list_topic(
         let Some(reached) = nsqd.pair.reached_by(link, begin) else {
             return Ok(false);
         };
-        if nsqd.journal.tail() > reached + AHEAD {
+        if nsqd.journal.tail() > reached + 2 * nsqd.pager.sent_to_peer() {
             nsqd.journal.write(nsqd.journal.tail())?;
             tokio::time::sleep(LOOK).await;
             continue;

@@ -50,6 +50,7 @@ impl Node {
             checkpoint_every: plan.checkpoint_every,
             journal_kept: 4 * plan.checkpoint_every,
             kept_for_peer: 0,
+            sent_to_peer: 0,
             spill_file: 1 << 20,
             memory: MemoryBudget {
                 soft: plan.memory,

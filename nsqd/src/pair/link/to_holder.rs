@@ -15,8 +15,6 @@ use super::super::origin::{Start, position, word};
 use super::{End, HEARTBEAT, Side, Told};
 use crate::nsqd::Nsqd;
 
-/// Bytes on their way: sent and not acknowledged.
-const WINDOW: Lsn = 8 << 20;
 /// Bytes of one RECORD, unless a single one is larger.
 const RECORD: usize = 128 << 10;
 /// A stretch that holds nothing for the peer is told of only when it is as long as this: the peer's own
@@ -136,11 +134,12 @@ impl Sender {
             return Ok(());
         };
         let counters = &self.nsqd.pair.counters;
+        let window = self.nsqd.pager.sent_to_peer();
         while out.len() < super::OUTBOX
             && let Some(reached) = self.nsqd.pair.reached_by(self.link, *begin)
-            && *sent < reached + WINDOW
+            && *sent < reached + window
         {
-            let slice = match self.reader.read(*read, RECORD) {
+            let slice = match self.reader.read(*read, RECORD.min(window as usize)) {
                 Ok(Some(slice)) => slice,
                 Ok(None) => break,
                 Err(StreamError::Gone { oldest }) => {

@@ -276,7 +276,8 @@ pub fn keep_house(world: &PairWorld, index: usize, random: &mut StdRng) {
         Some(Moment::Importing) if pair::is_import_unsynced(&nsqd) => STUCK,
         _ => world.plan.commits[index],
     };
-    if random.random_bool(commits) {
+    let idle = world.plan.lazy && !nsqd.journal.is_waited_for();
+    if random.random_bool(commits) && !idle {
         nsqd.journal.commit();
     }
     let mut result = Ok(());

@@ -68,6 +68,7 @@ impl PairNode {
             journal_kept: 4 * plan.checkpoint_every,
             spill_file: 1 << 20,
             kept_for_peer: 2 * plan.checkpoint_every,
+            sent_to_peer: plan.sent_to_peer,
             memory: MemoryBudget {
                 soft: plan.memory,
                 hard: 2 * plan.memory,

@@ -46,6 +46,10 @@ pub struct PairPlan {
     pub lopsided: bool,
     /// Links take their time: a list is under way for a while.
     pub slow_links: bool,
+    /// Bytes that may be on their way to a peer.
+    pub sent_to_peer: u64,
+    /// Disks sync only when somebody waits for it.
+    pub lazy: bool,
     /// A moment at which something more happens.
     pub spite: Option<Moment>,
     /// Outages that take both nodes.
@@ -98,6 +102,8 @@ impl PairPlan {
             writes: [0.0, 0.3][random.random_range(0..2)],
             lopsided: random.random_bool(0.2),
             slow_links: random.random_bool(0.2),
+            sent_to_peer: 8 << 20,
+            lazy: false,
             spite: match random.random_range(0..8) {
                 0 => Some(Moment::HandedOver),
                 1 => Some(Moment::Listing),
@@ -116,6 +122,12 @@ impl PairPlan {
             },
             9 => Self {
                 spite: Some(Moment::Importing),
+                ..plan
+            },
+            // Little compared with what the journals grow to.
+            5 | 13 | 21 | 29 => Self {
+                sent_to_peer: 4 << 10,
+                lazy: true,
                 ..plan
             },
             23 => Self {

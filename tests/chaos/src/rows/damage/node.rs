@@ -60,6 +60,7 @@ impl Node {
         let housekeeping = Housekeeping {
             checkpoint_every: u64::MAX,
             kept_for_peer: 0,
+            sent_to_peer: 0,
             journal_kept: u64::MAX,
             spill_file: 1 << 20,
             memory: MemoryBudget {
