@@ -1,8 +1,10 @@
 #!/bin/bash
-# A whole cluster: control plane, nodes, DNS, volumes. One that runs is left as it is.
+# A whole cluster: control plane, nodes, DNS, volumes. One that runs is left as it is, but for what is broken in it.
 set -euo pipefail
 . "$(dirname "$0")/settings.sh"
+[ ! -f "$PIDS/kube-apiserver" ] || "$RIG/api.sh" go 2>/dev/null || true
 if [ -e "$KUBECONFIG" ] && kubectl get --raw /readyz >/dev/null 2>&1; then
+  "$RIG/mend.sh"
   "$RIG/import.sh"
   echo "the cluster is running"
   exit 0

@@ -17,9 +17,9 @@ use crate::nsqd::Nsqd;
 
 /// Bytes of one RECORD, unless a single one is larger.
 const RECORD: usize = 128 << 10;
-/// A stretch that holds nothing for the peer is told of only when it is as long as this: the peer's own
-/// journal grows by hearing of it.
-const SKIPPED: Lsn = 4 << 20;
+/// A stretch that holds nothing for the peer is told of only when it is as long as this part of what may be on its way:
+/// the peer's own journal grows by hearing of it, and a list waits for the peer to hear of it.
+const SKIPPED: Lsn = 2;
 /// How long after a WAIT the origin asks again.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
@@ -163,7 +163,7 @@ impl Sender {
             let from = *sent;
             *read = slice.to;
             // What lies between two runs belongs to neither: a record never covers both.
-            if slice.bytes.is_empty() && slice.to - from < SKIPPED {
+            if slice.bytes.is_empty() && slice.to - from < window / SKIPPED {
                 continue;
             }
             PairMessage::Record {

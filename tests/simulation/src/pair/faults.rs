@@ -1,7 +1,6 @@
 //! What befalls the nodes: stops, kills, power cuts and lost disks.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nsq_journal::JournalError;
@@ -149,7 +148,7 @@ impl Director<'_> {
         excuse(self.world, &node.nsqd);
         self.dies(index, node);
         *self.world.disks[index].lock() = SimDisk::new();
-        self.world.incarnations[index].fetch_add(100, Ordering::Relaxed);
+        self.world.make_blank(index);
         let longest = if self.world.plan.stormy { 50 } else { 1000 };
         let down = self.random.random_range(0..longest * 1_000_000);
         self.restart_at[index] = self.world.now() + down;

@@ -48,6 +48,8 @@ pub struct Finishes {
     emptied: Vec<Emptied>,
     /// Known to both.
     last: BTreeSet<Fate>,
+    /// Those of them that were thrown away, not finished.
+    thrown: BTreeSet<Fate>,
     single: Option<Single>,
     /// The disks at the last look.
     disks: [u64; 2],
@@ -89,6 +91,7 @@ impl Finishes {
     pub fn power_cut(&mut self, now: i64) {
         *self = Self {
             void_at: now,
+            thrown: std::mem::take(&mut self.thrown),
             disks: self.disks,
             look_at: self.look_at,
             ..Self::default()
@@ -194,8 +197,11 @@ fn note_single(world: &PairWorld, finishes: &mut Finishes) {
     let Some(mut single) = finishes.single.take() else {
         return;
     };
-    let blank = world.nsqd(1 - single.knows);
-    single.is_adopted |= blank.is_some_and(|nsqd| pair::adoptions(&nsqd) > 0);
+    if !single.is_adopted && world.has_adopted(1 - single.knows) {
+        single.is_adopted = true;
+        // A finish that it hears of later finishes what it has taken over; a channel emptied at its peer does not empty its own.
+        single.fates.retain(|fate| !finishes.thrown.contains(fate));
+    }
     if let Some(nsqd) = world.nsqd(single.knows) {
         let (life, adoptions) = (world.life(single.knows), pair::adoptions(&nsqd));
         if single.is_adopted && adoptions > single.adoptions {
@@ -233,7 +239,10 @@ fn note_emptied(world: &PairWorld, finishes: &mut Finishes) {
             nsqd.is_some_and(|nsqd| is_kept(world, index, &nsqd, tail))
         });
         match known {
-            true => finishes.last.extend(emptied.fates),
+            true => {
+                finishes.thrown.extend(&emptied.fates);
+                finishes.last.extend(emptied.fates);
+            }
             false => finishes.emptied.push(emptied),
         }
     }

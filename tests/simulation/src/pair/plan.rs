@@ -128,6 +128,7 @@ impl PairPlan {
             5 | 13 | 21 | 29 => Self {
                 sent_to_peer: 4 << 10,
                 lazy: true,
+                writes: 0.0,
                 ..plan
             },
             23 => Self {

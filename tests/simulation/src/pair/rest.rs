@@ -17,7 +17,7 @@ fn left(nsqd: &Nsqd) -> u64 {
     left.sum()
 }
 
-/// S4: everything has been finished, both copies agree, and both nodes say so.
+/// S4: everything has been finished, both copies agree, and both nodes say so: nothing is left that was not acknowledged.
 pub fn is_at_rest(world: &PairWorld) -> bool {
     if let Some(gone) = world.gone() {
         let nsqd = world.nsqd(1 - gone);
@@ -25,7 +25,7 @@ pub fn is_at_rest(world: &PairWorld) -> bool {
     }
     (0..2).all(|index| {
         world.nsqd(index).is_some_and(|nsqd| {
-            left(&nsqd) == 0 && !pair::mirror_is_pending(&nsqd) && pair::is_mirrored(&nsqd)
+            left(&nsqd) == 0 && !pair::mirror_is_pending(&nsqd) && pair::is_level(&nsqd)
         })
     })
 }

@@ -39,6 +39,8 @@ pub struct PairWorld {
     pub absent: Mutex<Absent>,
     /// Adoptions in lives that are over.
     adopted: AtomicU64,
+    /// Those on the disk that each node has.
+    adopted_on_disk: [AtomicU64; 2],
     pub partitioned: AtomicBool,
     lives: [AtomicU64; 2],
     /// The node that will not come back, counted from 1.
@@ -198,6 +200,7 @@ impl PairWorld {
             finishes: Mutex::default(),
             absent: Mutex::default(),
             adopted: AtomicU64::new(0),
+            adopted_on_disk: Default::default(),
             partitioned: AtomicBool::new(false),
             lives: [AtomicU64::new(0), AtomicU64::new(0)],
             gone: AtomicU64::new(0),
@@ -241,6 +244,8 @@ impl PairWorld {
     /// Takes a node away, for an end that is the caller's.
     pub fn take(&self, index: usize) -> Option<PairNode> {
         let node = self.nodes[index].lock().take()?;
+        let adoptions = nsqd::engine::pair::adoptions(&node.nsqd);
+        self.adopted_on_disk[index].fetch_add(adoptions, Ordering::Relaxed);
         self.note_adoptions(&node.nsqd);
         Some(node)
     }
@@ -261,6 +266,18 @@ impl PairWorld {
         let lives: u64 = (0..2).map(|index| self.life(index)).sum();
         let reasons = 1 + self.adopted.load(Ordering::Relaxed) + lives;
         self.auditor.lock().finished_at_most(reasons);
+    }
+
+    /// Whether the node has begun to adopt since its disk was blank.
+    pub fn has_adopted(&self, index: usize) -> bool {
+        let now = |nsqd: Arc<Nsqd>| nsqd::engine::pair::adoptions(&nsqd) > 0;
+        self.adopted_on_disk[index].load(Ordering::Relaxed) > 0 || self.nsqd(index).is_some_and(now)
+    }
+
+    /// The node has another disk.
+    pub fn make_blank(&self, index: usize) {
+        self.incarnations[index].fetch_add(100, Ordering::Relaxed);
+        self.adopted_on_disk[index].store(0, Ordering::Relaxed);
     }
 
     /// Which of its lives the node is in.
