@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::client::{Connection, Frame};
+use crate::course::pause;
 use crate::world::World;
 
 pub struct Consumer {
@@ -19,11 +20,11 @@ impl Consumer {
     /// Consumes until the world ends.
     pub async fn run(self, world: Arc<World>) {
         let mut random = StdRng::seed_from_u64(world.plan.seed ^ (0x7000 + self.index));
-        while !world.is_over() {
+        while !world.course.is_over() {
             if let Some(mut connection) = world.connect().await {
                 self.talk(&world, &mut connection, &mut random).await;
             }
-            world.pause(&mut random, 10).await;
+            pause(&mut random, 10).await;
         }
     }
 
@@ -52,11 +53,11 @@ impl Consumer {
         // Messages of a consumer that lives on for a while: sometimes it just hangs up.
         let mut left = random.random_range(1..2000);
         let mut finishing: HashMap<[u8; 16], u64> = HashMap::new();
-        while left > 0 && !world.is_over() {
+        while left > 0 && !world.course.is_over() {
             left -= 1;
             match connection.frame().await? {
                 Frame::Message { id, attempts, body } => {
-                    world.step();
+                    world.course.step();
                     let number = self.delivered(world, &body, attempts);
                     let Some(number) = number else { continue };
                     self.settle(world, connection, random, id, number, &mut finishing)
@@ -84,7 +85,7 @@ impl Consumer {
         finishing: &mut HashMap<[u8; 16], u64>,
     ) -> Option<()> {
         let id_text = String::from_utf8_lossy(&id).into_owned();
-        let calm = world.is_draining();
+        let calm = world.course.is_draining();
         match random.random_range(0..100) {
             0..4 if !calm => return Some(()), // forgotten: it times out
             4..9 if !calm => {
@@ -95,14 +96,14 @@ impl Consumer {
             9..12 if !calm => {
                 let touch = format!("TOUCH {id_text}\n");
                 connection.send(touch.as_bytes()).await?;
-                world.pause(random, 900).await;
+                pause(random, 900).await;
             }
-            12..20 if !calm => world.pause(random, 20).await,
+            12..20 if !calm => pause(random, 20).await,
             _ => {}
         }
         finishing.insert(id, number);
-        world.step();
-        let now = world.now();
+        world.course.step();
+        let now = world.course.now();
         connection
             .send(format!("FIN {id_text}\n").as_bytes())
             .await?;

@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::task::JoinSet;
 
+use crate::course::pause;
 use crate::plan::{Level, TOPICS};
 use crate::world::World;
 
@@ -48,7 +49,7 @@ pub async fn run(world: &Arc<World>, publishers: &mut JoinSet<()>) {
         let wait = random.random_range(1..=world.plan.slow_disk_us);
         tokio::time::sleep(Duration::from_micros(wait)).await;
         // An outage comes at any moment: also when something waits for its commit.
-        if outages > 0 && world.now() >= next_outage {
+        if outages > 0 && world.course.now() >= next_outage {
             outages -= 1;
             outage(world, &mut random).await;
             next_outage = outage_time(world, &mut random);
@@ -56,12 +57,12 @@ pub async fn run(world: &Arc<World>, publishers: &mut JoinSet<()>) {
         keep_house(world, &mut random);
         while publishers.try_join_next().is_some() {}
         if publishers.is_empty() && outages == 0 {
-            world.drain();
-            let deadline = *deadline.get_or_insert(world.now() + PATIENCE.as_nanos() as i64);
+            world.course.drain();
+            let deadline = *deadline.get_or_insert(world.course.now() + PATIENCE.as_nanos() as i64);
             if is_drained(world) {
                 return;
             }
-            if world.now() > deadline {
+            if world.course.now() > deadline {
                 return complain_of_rest(world);
             }
         }
@@ -69,7 +70,7 @@ pub async fn run(world: &Arc<World>, publishers: &mut JoinSet<()>) {
 }
 
 fn outage_time(world: &World, random: &mut StdRng) -> i64 {
-    world.now() + random.random_range(1_000_000..400_000_000)
+    world.course.now() + random.random_range(1_000_000..400_000_000)
 }
 
 fn nsqd(world: &World) -> Option<Arc<nsqd::Nsqd>> {
@@ -107,7 +108,7 @@ fn keep_house(world: &World, random: &mut StdRng) {
 /// Ends the node in one of the ways its level promises to survive, and starts it again.
 async fn outage(world: &Arc<World>, random: &mut StdRng) {
     let kind = random.random_range(0..10);
-    world.note(&format!("outage of kind {kind}"));
+    world.course.note(&format!("outage of kind {kind}"));
     match kind {
         0..2 => stop(world).await,
         2 => fill_disk(world, random).await,
@@ -132,7 +133,7 @@ async fn outage(world: &Arc<World>, random: &mut StdRng) {
         _ => crash(world, random),
     }
     while nsqd(world).is_none() {
-        world.pause(random, 30).await;
+        pause(random, 30).await;
         if let Err(error) = world.start() {
             world.auditor.lock().complain(format!("restart: {error}"));
             return;
@@ -143,7 +144,7 @@ async fn outage(world: &Arc<World>, random: &mut StdRng) {
 /// Goes on with a disk that is about to fail; a node whose journal has failed ends at once.
 async fn suffer(world: &World, random: &mut StdRng, times: usize) {
     for _ in 0..times {
-        world.pause(random, 20).await;
+        pause(random, 20).await;
         keep_house(world, random);
         if nsqd(world).is_none_or(|nsqd| nsqd.health().is_err()) {
             return;
@@ -160,7 +161,7 @@ fn crash(world: &World, random: &mut StdRng) {
         Level::Fsync if random.random_bool(0.3) => world.disk.kill(),
         Level::Fsync => world.disk.power_cut(random.random()),
     }
-    world.auditor.lock().crashed(world.now());
+    world.auditor.lock().crashed(world.course.now());
     node.crash();
 }
 
@@ -168,7 +169,7 @@ async fn stop(world: &World) {
     let Some(node) = world.node.lock().take() else {
         return;
     };
-    world.auditor.lock().stopped(world.now());
+    world.auditor.lock().stopped(world.course.now());
     if let Err(error) = node.stop().await {
         world
             .auditor
@@ -183,7 +184,7 @@ async fn fill_disk(world: &World, random: &mut StdRng) {
         .disk
         .set_capacity(Some(world.disk.used() + random.random_range(0..200_000)));
     for _ in 0..20 {
-        world.pause(random, 20).await;
+        pause(random, 20).await;
         keep_house(world, random);
     }
     world.disk.set_capacity(None);

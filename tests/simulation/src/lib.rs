@@ -6,6 +6,7 @@
 
 mod client;
 mod consumer;
+mod course;
 mod director;
 mod node;
 pub mod pair;

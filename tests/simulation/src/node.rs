@@ -1,4 +1,4 @@
-//! One life of the simulated nsqd: from opening its disk to its end.
+//! One life of a simulated nsqd: from opening its disk to its end.
 
 use std::sync::Arc;
 
@@ -17,12 +17,14 @@ use crate::plan::{Level, Plan};
 /// Bytes in a pipe: small, so that writes are torn and outboxes fill up.
 const PIPE: usize = 2048;
 /// When every simulated world begins, nanoseconds since 1970.
-const EPOCH: i64 = 1_700_000_000_000_000_000;
+pub const EPOCH: i64 = 1_700_000_000_000_000_000;
 
 pub struct Node {
     pub nsqd: Arc<Nsqd>,
     tasks: JoinSet<()>,
     connections: u64,
+    /// Bytes in a pipe of a client.
+    pipe: usize,
 }
 
 impl Node {
@@ -60,19 +62,30 @@ impl Node {
         };
         let clock = Clock::simulated(EPOCH + now);
         let nsqd = open_on(disk.clone(), journal, options, clock, housekeeping)?;
+        Ok(Self::serve(nsqd, PIPE))
+    }
+
+    /// With what an nsqd of its own has running.
+    pub fn serve(nsqd: Arc<Nsqd>, pipe: usize) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(Timers::run(Arc::clone(&nsqd)));
         tasks.spawn(run_journal_log(Arc::clone(&nsqd)));
-        Ok(Self {
+        Self {
             nsqd,
             tasks,
             connections: 0,
-        })
+            pipe,
+        }
+    }
+
+    /// Something more that it has running.
+    pub fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
     }
 
     /// A client's end of a new connection.
     pub fn connect(&mut self) -> DuplexStream {
-        let (client, server) = tokio::io::duplex(PIPE);
+        let (client, server) = tokio::io::duplex(self.pipe);
         self.connections += 1;
         let name = format!("client:{}", self.connections);
         self.tasks

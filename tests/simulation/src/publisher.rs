@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::client::{Connection, Frame};
+use crate::course::pause;
 use crate::plan::TOPICS;
 use crate::world::World;
 
@@ -22,7 +23,7 @@ pub async fn run(world: Arc<World>, index: u64) {
         if let Some(mut connection) = world.connect().await {
             talk(&world, &mut connection, &mut random, &mut next, end).await;
         }
-        world.pause(&mut random, 5).await;
+        pause(&mut random, 5).await;
     }
 }
 
@@ -41,11 +42,11 @@ async fn talk(
             let (bytes, numbers) = command(world, random, next, end);
             unanswered.push_back(numbers);
             connection.send(&bytes).await?;
-            world.step();
+            world.course.step();
             continue;
         }
         if unanswered.is_empty() {
-            world.pause(random, 3).await;
+            pause(random, 3).await;
             continue;
         }
         match connection.frame().await? {
@@ -55,7 +56,7 @@ async fn talk(
                 numbers
                     .into_iter()
                     .for_each(|number| auditor.acknowledged(number));
-                world.step();
+                world.course.step();
             }
             Frame::Error(text) if text.contains("disk is full") => return None,
             other => {

@@ -2,19 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use nsq_auditor::{Auditor, Rules, Verdict};
 use nsq_journal::sim::SimDisk;
 use parking_lot::Mutex;
-use rand::Rng;
-use rand::rngs::StdRng;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use crate::client::Connection;
 use crate::consumer::Consumer;
+use crate::course::{Course, in_virtual_time};
 use crate::node::Node;
 use crate::plan::{Plan, TOPICS};
 use crate::{director, publisher};
@@ -27,10 +24,7 @@ pub struct World {
     pub disk: Arc<SimDisk>,
     pub node: Mutex<Option<Node>>,
     pub auditor: Mutex<Auditor>,
-    began: Instant,
-    steps: AtomicU64,
-    draining: AtomicBool,
-    over: AtomicBool,
+    pub course: Course,
 }
 
 /// What came of a run.
@@ -45,14 +39,7 @@ pub struct Outcome {
 
 /// Runs one world, from its seed to its verdict.
 pub fn run(plan: Plan) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(live(plan)),
-        Err(error) => panic!("no runtime: {error}"),
-    }
+    in_virtual_time(live(plan))
 }
 
 async fn live(plan: Plan) -> Outcome {
@@ -84,13 +71,13 @@ async fn live(plan: Plan) -> Outcome {
         }
     }
     director::run(&world, &mut publishers).await;
-    world.over.store(true, Ordering::Relaxed);
+    world.course.end();
     consumers.abort_all();
     let verdict = world.auditor.lock().verdict();
     Outcome {
         verdict,
-        steps: world.steps.load(Ordering::Relaxed),
-        took: world.began.elapsed(),
+        steps: world.course.steps(),
+        took: world.course.took(),
     }
 }
 
@@ -108,20 +95,18 @@ impl World {
             paired: false,
         };
         Self {
+            course: Course::begin(plan.verbose),
             plan,
             disk: SimDisk::new(),
             node: Mutex::new(None),
             auditor: Mutex::new(Auditor::new(rules, channels)),
-            began: Instant::now(),
-            steps: AtomicU64::new(0),
-            draining: AtomicBool::new(false),
-            over: AtomicBool::new(false),
         }
     }
 
     pub fn start(&self) -> Result<(), nsq_journal::JournalError> {
-        let node = Node::start(&self.plan, &self.disk, self.now())?;
-        self.note(&format!("started: {:?}", node.nsqd.journal.stats()));
+        let node = Node::start(&self.plan, &self.disk, self.course.now())?;
+        self.course
+            .note(&format!("started: {:?}", node.nsqd.journal.stats()));
         *self.node.lock() = Some(node);
         Ok(())
     }
@@ -132,44 +117,9 @@ impl World {
         text.contains("the power is off") || text.contains("simulated sync error")
     }
 
-    /// Nanoseconds since the world began.
-    pub fn now(&self) -> i64 {
-        self.began.elapsed().as_nanos() as i64
-    }
-
-    /// Says what happens, in a run of one seed.
-    pub fn note(&self, what: &str) {
-        if self.plan.verbose {
-            println!("{:10.3} ms: {what}", self.now() as f64 / 1e6);
-        }
-    }
-
-    pub fn step(&self) {
-        self.steps.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// A connection, if the node is up.
     pub async fn connect(&self) -> Option<Connection> {
         let pipe = self.node.lock().as_mut()?.connect();
         Connection::open(pipe).await
-    }
-
-    /// Waits for up to so many milliseconds.
-    pub async fn pause(&self, random: &mut StdRng, most: u64) {
-        let micros = random.random_range(1..=most * 1000);
-        tokio::time::sleep(Duration::from_micros(micros)).await;
-    }
-
-    /// No more mischief: consumers finish everything.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-    }
-
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
-    }
-
-    pub fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed)
     }
 }

@@ -103,12 +103,12 @@ pub async fn run(world: &Arc<PairWorld>, publishers: &mut JoinSet<()>) -> (u64, 
         finishes::look(world);
         director.trace();
         while publishers.try_join_next().is_some() {}
-        if world.now() > AGE {
+        if world.course.now() > AGE {
             complain_of_rest(world);
             break;
         }
         if publishers.is_empty() && director.is_done() {
-            world.drain();
+            world.course.drain();
             if is_at_rest(world) {
                 break;
             }
@@ -119,7 +119,7 @@ pub async fn run(world: &Arc<PairWorld>, publishers: &mut JoinSet<()>) -> (u64, 
 
 impl Director<'_> {
     async fn go_on(&mut self) {
-        let now = self.world.now();
+        let now = self.world.course.now();
         // What has just been written is not on either disk yet; what was, is on one of them, perhaps.
         if now >= self.next {
             // Often one thing follows close upon another: in the midst of what the first began.
@@ -155,7 +155,7 @@ impl Director<'_> {
             pair::adopt(&nsqd, NAMES[gone]); // whoever watches sees to it
         }
         if now >= self.heal_at && self.world.partitioned.swap(false, Ordering::Relaxed) {
-            self.world.note("the partition heals");
+            self.world.course.note("the partition heals");
         }
     }
 
@@ -211,14 +211,14 @@ impl Director<'_> {
             }
             3 if self.partitions > 0 => {
                 self.partitions -= 1;
-                self.world.note("a partition");
+                self.world.course.note("a partition");
                 self.world.partitioned.store(true, Ordering::Relaxed);
                 let lasts = match self.world.plan.stormy {
                     true => [2, 2, 300_000_000],
                     false => [1_000_000, 300_000_000, 3_000_000_000],
                 };
                 let lasts = lasts[self.random.random_range(0..3)];
-                self.heal_at = self.world.now() + self.random.random_range(1..lasts);
+                self.heal_at = self.world.course.now() + self.random.random_range(1..lasts);
             }
             4 if self.goes => self.go(index),
             5 if self.empties > 0 => {
@@ -240,7 +240,9 @@ impl Director<'_> {
     /// Somebody thinks that the other one is dead.
     pub fn order(&mut self, index: usize) {
         if let Some(nsqd) = self.world.nsqd(index) {
-            self.world.note(&format!("{index} is ordered to adopt"));
+            self.world
+                .course
+                .note(&format!("{index} is ordered to adopt"));
             self.adopted += 1;
             pair::adopt(&nsqd, NAMES[1 - index]);
         }

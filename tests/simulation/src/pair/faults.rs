@@ -11,9 +11,9 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::director::{Director, keep_house};
-use super::node::PairNode;
 use super::spite::Moment;
 use super::world::PairWorld;
+use crate::node::Node;
 use crate::plan::Level;
 
 impl Director<'_> {
@@ -61,25 +61,25 @@ impl Director<'_> {
         }
     }
 
-    fn power_goes(&mut self, index: usize, node: PairNode) {
+    fn power_goes(&mut self, index: usize, node: Node) {
         self.cuts -= 1;
-        self.world.note(&format!("{index} loses power"));
+        self.world.course.note(&format!("{index} loses power"));
         if self.world.plan.level == Level::Write {
             excuse(self.world, &node.nsqd);
-            let now = self.world.now();
+            let now = self.world.course.now();
             self.world.finishes.lock().power_cut(now);
         }
         self.world.disks[index]
             .lock()
             .power_cut(self.random.random());
-        self.world.auditor.lock().crashed(self.world.now());
+        self.world.auditor.lock().crashed(self.world.course.now());
         node.crash();
     }
 
     /// Between two instructions.
-    fn dies(&self, index: usize, node: PairNode) {
+    fn dies(&self, index: usize, node: Node) {
         self.world.disks[index].lock().kill();
-        self.world.auditor.lock().crashed(self.world.now());
+        self.world.auditor.lock().crashed(self.world.course.now());
         node.crash();
     }
 
@@ -89,7 +89,7 @@ impl Director<'_> {
         self.losses += 1;
         self.lose_disk(index);
         if self.lost > lost {
-            self.world.note("it will not come back");
+            self.world.course.note("it will not come back");
             self.world.bury(index);
             (self.goes, self.losses) = (false, 0);
         } else {
@@ -106,10 +106,10 @@ impl Director<'_> {
             false => [1, 100_000_000, 2_000_000_000],
         };
         let down = down[self.random.random_range(0..3)];
-        self.restart_at[index] = self.world.now() + self.random.random_range(0..=down);
+        self.restart_at[index] = self.world.course.now() + self.random.random_range(0..=down);
         match self.random.random_range(0..10) {
             0..2 => {
-                self.world.note(&format!("{index} is stopped"));
+                self.world.course.note(&format!("{index} is stopped"));
                 if let Err(error) = stop(self.world, index, node, &mut self.random).await {
                     let complaint = format!("clean stop: {error}");
                     self.world.auditor.lock().complain(complaint);
@@ -117,7 +117,7 @@ impl Director<'_> {
             }
             5.. if self.cuts > 0 => self.power_goes(index, node),
             _ => {
-                self.world.note(&format!("{index} is killed"));
+                self.world.course.note(&format!("{index} is killed"));
                 self.dies(index, node);
             }
         }
@@ -144,14 +144,14 @@ impl Director<'_> {
         self.losses -= 1;
         self.lost += 1;
         self.blank = (index, self.world.auditor.lock().all_sent());
-        self.world.note(&format!("{index} loses its disk"));
+        self.world.course.note(&format!("{index} loses its disk"));
         excuse(self.world, &node.nsqd);
         self.dies(index, node);
         *self.world.disks[index].lock() = SimDisk::new();
         self.world.make_blank(index);
         let longest = if self.world.plan.stormy { 50 } else { 1000 };
         let down = self.random.random_range(0..longest * 1_000_000);
-        self.restart_at[index] = self.world.now() + down;
+        self.restart_at[index] = self.world.course.now() + down;
     }
 }
 
@@ -172,10 +172,10 @@ fn excuse(world: &PairWorld, nsqd: &Arc<Nsqd>) {
 async fn stop(
     world: &PairWorld,
     index: usize,
-    node: PairNode,
+    node: Node,
     random: &mut StdRng,
 ) -> Result<(), JournalError> {
-    world.auditor.lock().stopped(world.now());
+    world.auditor.lock().stopped(world.course.now());
     let nsqd = Arc::clone(&node.nsqd);
     let mut stopping = std::pin::pin!(node.stop());
     loop {

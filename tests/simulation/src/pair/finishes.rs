@@ -126,7 +126,7 @@ impl Finishes {
 
 /// Looks at both nodes, and complains of what came back.
 pub fn look(world: &PairWorld) {
-    let now = world.now();
+    let now = world.course.now();
     let mut finishes = world.finishes.lock();
     if now < finishes.look_at {
         return;

@@ -11,6 +11,7 @@ use rand::{Rng, SeedableRng};
 use super::finishes::Accepted;
 use super::world::PairWorld;
 use crate::client::{Connection, Frame};
+use crate::course::pause;
 use crate::plan::TOPICS;
 
 /// Most commands that wait for their answers.
@@ -23,7 +24,7 @@ pub async fn publish(world: Arc<PairWorld>, index: u64) {
     let mut random = StdRng::seed_from_u64(world.plan.seed ^ (0x9000 + index));
     let mut next = index << 32;
     let end = next + world.plan.messages;
-    while next < end && !world.is_over() {
+    while next < end && !world.course.is_over() {
         let node = match world.plan.lopsided && world.gone() != Some(0) {
             true => 0,
             false => random.random_range(0..2),
@@ -34,7 +35,7 @@ pub async fn publish(world: Arc<PairWorld>, index: u64) {
         if world.gone().is_some() && world.plan.block {
             return; // nobody will ever acknowledge it
         }
-        world.pause(&mut random, 5).await;
+        pause(&mut random, 5).await;
     }
 }
 
@@ -62,11 +63,11 @@ async fn send(
             unanswered.push_back(*next);
             *next += 1;
             connection.send(&bytes).await?;
-            world.step();
+            world.course.step();
             continue;
         }
         if unanswered.is_empty() {
-            world.pause(random, 3).await;
+            pause(random, 3).await;
             continue;
         }
         match connection.frame().await? {
@@ -74,7 +75,7 @@ async fn send(
                 let number = unanswered.pop_front().unwrap_or_default();
                 world.trace(number, "is acknowledged");
                 world.auditor.lock().acknowledged(number);
-                world.step();
+                world.course.step();
             }
             Frame::Error(text)
                 if text.contains("disk is full") || text.contains("does not mirror") =>
@@ -101,13 +102,13 @@ pub struct Consumer {
 impl Consumer {
     pub async fn run(self, world: Arc<PairWorld>) {
         let mut random = StdRng::seed_from_u64(world.plan.seed ^ (0x7000 + self.index));
-        while !world.is_over() {
+        while !world.course.is_over() {
             let life = world.life(self.node);
             if let Some(mut connection) = world.connect(self.node).await {
                 self.consume(&world, &mut connection, &mut random, life)
                     .await;
             }
-            world.pause(&mut random, 20).await;
+            pause(&mut random, 20).await;
         }
     }
 
@@ -134,11 +135,11 @@ impl Consumer {
         connection.send(format!("RDY {ready}\n").as_bytes()).await?;
         let mut left = random.random_range(1..500);
         let mut finishing: Finishing = HashMap::new();
-        while left > 0 && !world.is_over() {
+        while left > 0 && !world.course.is_over() {
             left -= 1;
             match connection.frame().await? {
                 Frame::Message { id, attempts, body } => {
-                    world.step();
+                    world.course.step();
                     let number = self.delivered(world, &body, attempts);
                     let Some(number) = number else { continue };
                     self.settle(world, connection, random, id, number, &mut finishing)
@@ -171,10 +172,10 @@ impl Consumer {
         finishing: &mut Finishing,
     ) -> Option<()> {
         let text = String::from_utf8_lossy(&id).into_owned();
-        let calm = world.is_draining();
+        let calm = world.course.is_draining();
         match random.random_range(0..100) {
             // A slow consumer leaves more for the pair to carry.
-            0..30 if !calm => world.pause(random, 40).await,
+            0..30 if !calm => pause(random, 40).await,
             30..38 if !calm => {
                 let delay = [0, 50, 700][random.random_range(0..3)];
                 let requeue = format!("REQ {text} {delay}\n");
@@ -184,12 +185,12 @@ impl Consumer {
         }
         let what = format!("is finished at {} on {}", self.node, self.channel);
         world.trace(number, &what);
-        finishing.insert(id, (number, world.now()));
-        world.step();
+        finishing.insert(id, (number, world.course.now()));
+        world.course.step();
         // TOUCH is answered if FIN was accepted.
         let finish = format!("FIN {text}\nTOUCH {text}\n");
         connection.send(finish.as_bytes()).await?;
-        let now = world.now();
+        let now = world.course.now();
         let mut auditor = world.auditor.lock();
         auditor.finished(self.topic, self.channel, number, now);
         Some(())
@@ -216,7 +217,7 @@ impl Consumer {
                     node: self.node,
                     life,
                     said,
-                    at: world.now(),
+                    at: world.course.now(),
                 });
                 accepted
                     .into_iter()

@@ -50,7 +50,9 @@ pub fn remove(world: &PairWorld, removal: Removal, places: &[Place], told: [bool
                 nsqd.journal.tail(),
                 pair::adoptions(&nsqd),
             ));
-            world.note(&format!("{removal:?} {places:?} at {index}"));
+            world
+                .course
+                .note(&format!("{removal:?} {places:?} at {index}"));
         }
     }
     let only = match by {

@@ -11,18 +11,17 @@ use nsq_protocol::PairRole;
 use nsq_tools::mirror;
 use nsqd::Nsqd;
 use parking_lot::Mutex;
-use rand::Rng;
-use rand::rngs::StdRng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::finishes::Finishes;
-use super::node::PairNode;
+use super::node;
 use super::people::{self, Consumer};
 use super::removals::Absent;
 use super::{PairPlan, director};
 use crate::client::Connection;
+use crate::course::{Course, in_virtual_time};
+use crate::node::Node;
 use crate::plan::TOPICS;
 
 /// Bytes that a slow link carries in a millisecond, at most.
@@ -31,7 +30,7 @@ const SLOW: usize = 2048;
 pub struct PairWorld {
     pub plan: PairPlan,
     pub disks: [Mutex<Arc<SimDisk>>; 2],
-    pub nodes: [Mutex<Option<PairNode>>; 2],
+    pub nodes: [Mutex<Option<Node>>; 2],
     pub auditor: Mutex<Auditor>,
     /// Of the disk each node has.
     pub incarnations: [AtomicU64; 2],
@@ -45,10 +44,7 @@ pub struct PairWorld {
     lives: [AtomicU64; 2],
     /// The node that will not come back, counted from 1.
     gone: AtomicU64,
-    began: Instant,
-    steps: AtomicU64,
-    draining: AtomicBool,
-    over: AtomicBool,
+    pub course: Course,
 }
 
 /// What came of a run.
@@ -64,14 +60,7 @@ pub struct PairOutcome {
 
 /// Runs one world, from its seed to its verdict.
 pub fn run(plan: PairPlan) -> PairOutcome {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(live(plan)),
-        Err(error) => panic!("no runtime: {error}"),
-    }
+    in_virtual_time(live(plan))
 }
 
 async fn live(plan: PairPlan) -> PairOutcome {
@@ -102,14 +91,14 @@ async fn live(plan: PairPlan) -> PairOutcome {
         }
     }
     let (adoptions, lost_disks) = director::run(&world, &mut publishers).await;
-    world.over.store(true, Ordering::Relaxed);
+    world.course.end();
     others.abort_all();
     world.count_reasons();
     let verdict = world.auditor.lock().verdict();
     PairOutcome {
         verdict,
-        steps: world.steps.load(Ordering::Relaxed),
-        took: world.began.elapsed(),
+        steps: world.course.steps(),
+        took: world.course.took(),
         adoptions,
         lost_disks,
     }
@@ -117,7 +106,7 @@ async fn live(plan: PairPlan) -> PairOutcome {
 
 /// `nsq_to_nsq --mirror` from `origin` to the other node, whenever both are up and can be reached.
 async fn link(world: Arc<PairWorld>, origin: usize) {
-    while !world.is_over() {
+    while !world.course.is_over() {
         tokio::time::sleep(Duration::from_millis(20)).await;
         if world.partitioned.load(Ordering::Relaxed) {
             continue;
@@ -145,7 +134,7 @@ async fn link(world: Arc<PairWorld>, origin: usize) {
             biased;
             ended = relayed => {
                 if let Some(ended) = ended {
-                    world.note(&format!("link of {origin}: {ended}"));
+                    world.course.note(&format!("link of {origin}: {ended}"));
                 }
             }
             () = cut => {}
@@ -204,10 +193,7 @@ impl PairWorld {
             partitioned: AtomicBool::new(false),
             lives: [AtomicU64::new(0), AtomicU64::new(0)],
             gone: AtomicU64::new(0),
-            began: Instant::now(),
-            steps: AtomicU64::new(0),
-            draining: AtomicBool::new(false),
-            over: AtomicBool::new(false),
+            course: Course::begin(plan.verbose),
             plan,
         }
     }
@@ -216,10 +202,10 @@ impl PairWorld {
     pub fn start(&self, index: usize) {
         let disk = Arc::clone(&self.disks[index].lock());
         let incarnation = self.incarnations[index].load(Ordering::Relaxed);
-        match PairNode::start(&self.plan, index, &disk, incarnation, self.now()) {
+        match node::start(&self.plan, index, &disk, incarnation, self.course.now()) {
             Ok(node) => {
                 let stats = node.nsqd.journal.stats();
-                self.note(&format!(
+                self.course.note(&format!(
                     "{index} started in run {}, tail {}, {} holes",
                     stats.run, stats.tail, stats.recovery.quarantined_ranges
                 ));
@@ -242,7 +228,7 @@ impl PairWorld {
     }
 
     /// Takes a node away, for an end that is the caller's.
-    pub fn take(&self, index: usize) -> Option<PairNode> {
+    pub fn take(&self, index: usize) -> Option<Node> {
         let node = self.nodes[index].lock().take()?;
         let adoptions = nsqd::engine::pair::adoptions(&node.nsqd);
         self.adopted_on_disk[index].fetch_add(adoptions, Ordering::Relaxed);
@@ -297,7 +283,7 @@ impl PairWorld {
     }
 
     fn pipe(&self, index: usize) -> Option<DuplexStream> {
-        self.nodes[index].lock().as_mut().map(PairNode::connect)
+        self.nodes[index].lock().as_mut().map(Node::connect)
     }
 
     /// A connection, if the node is up.
@@ -306,43 +292,10 @@ impl PairWorld {
         Connection::open(pipe).await
     }
 
-    /// Nanoseconds since the world began.
-    pub fn now(&self) -> i64 {
-        self.began.elapsed().as_nanos() as i64
-    }
-
-    /// Says what happens, in a run of one seed.
-    pub fn note(&self, what: &str) {
-        if self.plan.verbose {
-            println!("{:10.3} ms: {what}", self.now() as f64 / 1e6);
-        }
-    }
-
     /// Says what becomes of the message that is looked for.
     pub fn trace(&self, number: u64, what: &str) {
         if self.plan.traced == Some(number) {
-            self.note(&format!("{number} {what}"));
+            self.course.note(&format!("{number} {what}"));
         }
-    }
-
-    pub fn step(&self) {
-        self.steps.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub async fn pause(&self, random: &mut StdRng, most: u64) {
-        let micros = random.random_range(1..=most * 1000);
-        tokio::time::sleep(Duration::from_micros(micros)).await;
-    }
-
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-    }
-
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
-    }
-
-    pub fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed)
     }
 }
