@@ -20,7 +20,7 @@ use super::{finishes, removals};
 use crate::plan::{Level, TOPICS};
 
 /// Virtual time after which a world that has not come to rest stands still: hardly one lasts 15 s.
-const AGE: i64 = 300_000_000_000;
+const AGE: Duration = Duration::from_secs(300);
 
 /// All channels are there before the first message, on a blank node too.
 pub fn make_channels(world: &PairWorld, nsqd: &Arc<Nsqd>) {
@@ -103,7 +103,7 @@ pub async fn run(world: &Arc<PairWorld>, publishers: &mut JoinSet<()>) -> (u64, 
         finishes::look(world);
         director.trace();
         while publishers.try_join_next().is_some() {}
-        if world.course.now() > AGE {
+        if world.course.took() > AGE {
             complain_of_rest(world);
             break;
         }
