@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use nsqd::Nsqd;
 use nsqd::engine::pair;
+use nsqd::{Kept, Nsqd};
 
 use super::finishes::{Emptied, Fate};
 use super::world::PairWorld;
@@ -43,7 +43,7 @@ pub fn remove(world: &PairWorld, removal: Removal, places: &[Place], told: [bool
     let mut by = [None, None];
     for index in (0..2).filter(|&index| told[index]) {
         if let Some(nsqd) = world.nsqd(index)
-            && carry_out(&nsqd, removal, places)
+            && let Some(kept) = carry_out(&nsqd, removal, places)
         {
             by[index] = Some((
                 world.life(index),
@@ -53,6 +53,10 @@ pub fn remove(world: &PairWorld, removal: Removal, places: &[Place], told: [bool
             world
                 .course
                 .note(&format!("{removal:?} {places:?} at {index}"));
+            if world.plan.lazy {
+                // Whoever did it waits for the answer.
+                tokio::spawn(async move { nsqd.keep(kept).await });
+            }
         }
     }
     let only = match by {
@@ -99,16 +103,14 @@ pub fn remove(world: &PairWorld, removal: Removal, places: &[Place], told: [bool
 }
 
 /// False: there was nothing to remove.
-fn carry_out(nsqd: &Arc<Nsqd>, removal: Removal, places: &[Place]) -> bool {
-    let Some(topic) = nsqd.find_topic(places[0].0) else {
-        return false;
-    };
+fn carry_out(nsqd: &Arc<Nsqd>, removal: Removal, places: &[Place]) -> Option<Kept> {
+    let topic = nsqd.find_topic(places[0].0)?;
     let channel = places[0].1;
     // A disk that fails is its own story.
     match removal {
-        Removal::EmptyChannel => matches!(topic.empty_channel(nsqd, channel), Ok(Ok(_))),
-        Removal::DeleteChannel => matches!(topic.delete_channel(nsqd, channel), Ok(Ok(_))),
-        Removal::DeleteTopic => matches!(nsqd.delete_topic(places[0].0), Ok(Some(_))),
+        Removal::EmptyChannel => topic.empty_channel(nsqd, channel).ok()?.ok(),
+        Removal::DeleteChannel => topic.delete_channel(nsqd, channel).ok()?.ok(),
+        Removal::DeleteTopic => nsqd.delete_topic(places[0].0).ok()?,
     }
 }
 
