@@ -82,13 +82,19 @@ impl Gate {
             // It moves: whoever waits longest begins to wait anew.
             self.waits = (self.furthest > acked).then_some((self.furthest, now));
         }
-        self.caught_up(acked, tail);
+        self.is_back(acked + NEAR >= tail);
         more
     }
 
-    /// The copy lacks nothing before `reached`, of a journal that ends at `tail`. True: the peer was lost until now.
-    pub fn caught_up(&mut self, reached: Lsn, tail: Lsn) -> bool {
-        let back = self.lost && reached + NEAR >= tail;
+    /// The copy lacks nothing before `reached`, of a journal that ends at `tail`: this node can tell by itself where the
+    /// journal went on with what is nothing for the peer. So a copy that is only near is not enough: a peer that has
+    /// fallen silent stays as near as it was. True: the peer was lost until now.
+    pub fn lacks_nothing(&mut self, reached: Lsn, tail: Lsn) -> bool {
+        self.is_back(reached >= tail)
+    }
+
+    fn is_back(&mut self, has_caught_up: bool) -> bool {
+        let back = self.lost && has_caught_up;
         if back {
             self.lost = false;
             self.waits = None;
@@ -179,8 +185,11 @@ mod tests {
         let far = 70 + 2 * NEAR;
         gate.waits_for(far, 1000);
         assert!(gate.tick(1100));
-        assert!(!gate.caught_up(70, far));
-        assert!(gate.caught_up(far, far) && !gate.is_lost());
+        assert!(
+            !gate.lacks_nothing(far - 1, far),
+            "it may have fallen silent"
+        );
+        assert!(gate.lacks_nothing(far, far) && !gate.is_lost());
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl Pair {
     /// and then no other will come.
     pub(super) fn note_reached(&self, nsqd: &Nsqd, reached: Lsn, tail: Lsn) {
         if self.gate.lock().gate.is_lost() {
-            self.change_gate(nsqd, |gate| gate.caught_up(reached, tail));
+            self.change_gate(nsqd, |gate| gate.lacks_nothing(reached, tail));
         }
     }
 
